@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import readline from 'node:readline';
 
 const READY_MS = 60_000;
@@ -11,7 +12,7 @@ const LISTENING = /^(http|otlp-grpc|otlp-http) listening on http:\/\/(127\.0\.0\
 
 function binary() {
   if (process.env.TRACEHOUND_BIN) return process.env.TRACEHOUND_BIN;
-  const target = process.env.CARGO_TARGET_DIR ?? path.resolve(import.meta.dirname, '../../../target');
+  const target = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../../target', import.meta.url));
   return path.join(target, 'debug', 'tracehound');
 }
 
