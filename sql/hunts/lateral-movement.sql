@@ -5,7 +5,7 @@
 -- attack: T1550.001, T1021
 -- window: 24h
 -- param: history text = "28 days" — how far back known calls are looked for
--- param: min_samples int = 20 — a role or a caller with fewer calls in the history is too new to judge
+-- param: min_samples int = 20 — a role or a calling service with fewer calls in the history is too new to judge
 -- param: min_days int = 7 — and its first call must be at least this many days old
 -- param: unless_role text = "admin" — roles that may go anywhere, separated by commas
 -- param: max_users int = 5 — a new call made by more users than this is a release, not an intruder
@@ -24,17 +24,22 @@ known AS (
     WHERE start_time < $from
     GROUP BY caller, callee, role
 ),
--- What is known long enough to speak of new: a role, and a calling service.
+-- What is known long enough to speak of new: a role, and a service that calls.
 settled_roles AS (
     SELECT role FROM calls
     WHERE start_time < $from
     GROUP BY role
     HAVING count(*) >= $min_samples AND min(start_time) <= $from - $min_days * INTERVAL '1 day'
 ),
-settled_callers AS (
-    SELECT caller FROM calls
+settled_services AS (
+    SELECT service_name
+    FROM (
+        SELECT caller AS service_name, start_time FROM calls
+        UNION ALL
+        SELECT callee, start_time FROM calls
+    )
     WHERE start_time < $from
-    GROUP BY caller
+    GROUP BY service_name
     HAVING count(*) >= $min_samples AND min(start_time) <= $from - $min_days * INTERVAL '1 day'
 ),
 usual AS (
@@ -53,7 +58,7 @@ new_calls AS (
             AND (known.role = calls.role OR calls.role IS NULL)
       )
       AND (role IS NULL OR role IN (SELECT role FROM settled_roles))
-      AND caller IN (SELECT caller FROM settled_callers)
+      AND caller IN (SELECT service_name FROM settled_services)
       AND NOT coalesce(array_has_any(roles, string_to_array(replace($unless_role, ' ', ''), ',')), false)
 ),
 few AS (
