@@ -1,0 +1,119 @@
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracehound_schema::TenantId;
+
+/// What went wrong, by what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has the data directory open: stop it, or talk to it.
+    #[error("data directory \"{}\" is in use by {holder}", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// What the holder wrote into it: its process id and address.
+        holder: String,
+    },
+    /// A bound is reached; retry after the delay, when a flush has made room.
+    #[error("overloaded: {what}")]
+    Overloaded {
+        /// Which bound.
+        what: &'static str,
+        /// How long to wait before a retry.
+        retry_after: Duration,
+    },
+    /// The disk is full or the store is down; a later retry is sensible.
+    #[error("storage unavailable: {detail}")]
+    Unavailable {
+        /// What failed.
+        detail: String,
+        /// How long to wait before a retry.
+        retry_after: Duration,
+    },
+    /// A sync failed, so nothing can be promised until a restart.
+    #[error("writes are refused until restart: {detail}")]
+    Poisoned {
+        /// The sync that failed.
+        detail: String,
+    },
+    /// Stored bytes break the format; retrying is useless.
+    #[error("corrupt file \"{}\": {detail}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A file was written by a newer release: use that release.
+    #[error("file \"{}\" has format {found}, this release reads up to {supported}", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// The newest version that this release reads.
+        supported: u32,
+    },
+    /// An operation of the file system failed.
+    #[error("i/o error on \"{}\"", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The payload does not fit a WAL frame; it never will.
+    #[error("payload of {bytes} bytes is over the limit of {bytes_max} bytes")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The manifest has no such entry yet.
+    #[error("tenant {tenant} has no manifest entry {entry}: the latest is {latest}")]
+    NoSuchEntry {
+        /// Whose manifest.
+        tenant: TenantId,
+        /// The entry asked for.
+        entry: u64,
+        /// The latest that exists.
+        latest: u64,
+    },
+    /// The engine is closed.
+    #[error("storage is closed")]
+    Closed,
+    /// A bug of ours: rows that do not have their dataset's schema, or a
+    /// background task that died.
+    #[error("internal error: {detail}")]
+    Internal {
+        /// What was found.
+        detail: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), detail: detail.into() }
+    }
+
+    pub(crate) fn internal(detail: impl ToString) -> Self {
+        Self::Internal { detail: detail.to_string() }
+    }
+
+    /// The error and its sources in one line, for logs and status.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    }
+}

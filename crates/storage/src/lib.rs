@@ -1,0 +1,40 @@
+//! Keeps what was acknowledged: WAL, memtables, Parquet files and the manifest
+//! log that makes them one. `docs/format.md` says what is written.
+//!
+//! ```text
+//! append ─→ WAL (group commit, fdatasync) ─→ memtable ─→ acknowledged
+//!                                               │ flush: by size, age, pressure
+//!                                               ▼
+//!            Parquet file per (dataset, hour) ─→ manifest entry ─→ WAL segment deleted
+//!
+//! snapshot = files of the latest entry + rows of the memtable, pinned together
+//! ```
+//!
+//! This crate does not decode OTLP (it is given a function), does not know SQL,
+//! and does not read the clock (it is given one).
+
+mod budget;
+mod data_file;
+mod engine;
+mod error;
+mod flush;
+mod lock;
+mod manifest;
+mod memtable;
+mod open;
+mod options;
+mod parquet_file;
+mod partition;
+mod recent;
+mod snapshot;
+mod status;
+mod store;
+mod tenant;
+mod wal;
+
+pub use data_file::{DataFile, Origin};
+pub use engine::{Appended, Engine};
+pub use error::Error;
+pub use options::{Clock, Decode, Options};
+pub use snapshot::Snapshot;
+pub use status::{Damage, ReplayStatus, Status, TenantStatus};

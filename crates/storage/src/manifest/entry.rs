@@ -1,0 +1,214 @@
+//! The JSON of an entry; `docs/format.md` is its description.
+
+use object_store::path::Path as ObjectPath;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use tracehound_schema::{Dataset, Hour, TenantId};
+use ulid::Ulid;
+
+use super::time::Time;
+use crate::{DataFile, Error, Origin, partition};
+
+/// The format version of entries.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A manifest entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    pub(crate) format: u32,
+    pub(crate) entry: u64,
+    pub(crate) tenant: TenantId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) previous: Option<String>,
+    pub(crate) operation: Operation,
+    pub(crate) writer: Writer,
+    pub(crate) time: Time,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) add: Vec<File>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) remove: Vec<Removed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wal: Option<WalRange>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) payloads: Vec<Payload>,
+}
+
+/// What an entry is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Operation {
+    Flush,
+    Compact,
+    Retain,
+    Erase,
+    Import,
+}
+
+/// Who wrote an entry: a process start, and an intent to commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Writer {
+    #[serde(with = "ulid_text")]
+    pub(crate) epoch: Ulid,
+    #[serde(with = "ulid_text")]
+    pub(crate) commit: Ulid,
+}
+
+/// A file that an entry adds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) dataset: Dataset,
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+    pub(crate) sha256: String,
+    pub(crate) hours: (Hour, Hour),
+    pub(crate) event_time: (Time, Time),
+    pub(crate) ingest_time: (Time, Time),
+    pub(crate) sort: String,
+    pub(crate) schema: u32,
+    pub(crate) mapping: u32,
+    pub(crate) origin: Origin,
+}
+
+/// A file that an entry removes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Removed {
+    pub(crate) dataset: Dataset,
+    pub(crate) path: String,
+}
+
+/// The frames of a WAL that an entry covers for its tenant, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WalRange {
+    #[serde(with = "ulid_text")]
+    pub(crate) directory: Ulid,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+/// A payload behind an entry, so that a retry of it is recognised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Payload {
+    #[serde(with = "hex_text")]
+    pub(crate) h: [u8; 16],
+    pub(crate) t: Time,
+    pub(crate) a: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) r: u64,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) m: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Entry {
+    /// The bytes that are stored and hashed.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an entry holds only text, numbers and lists")
+    }
+
+    /// Reads an entry and checks what it says of itself.
+    ///
+    /// # Errors
+    /// [`Error::NewerFormat`] if a newer release wrote it, [`Error::Corrupt`]
+    /// if it breaks the format; `path` names it in either.
+    pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let corrupt = |detail: String| Error::corrupt(path, detail);
+        let Format { format } =
+            serde_json::from_slice(bytes).map_err(|e| corrupt(format!("no format: {e}")))?;
+        if format > FORMAT {
+            let path = path.to_owned();
+            return Err(Error::NewerFormat { path, found: format.to_string(), supported: FORMAT });
+        }
+        let entry: Self = serde_json::from_slice(bytes).map_err(|e| corrupt(e.to_string()))?;
+        for file in &entry.add {
+            file.check().map_err(corrupt)?;
+        }
+        Ok(entry)
+    }
+}
+
+/// SHA-256 of an entry's bytes, lowercase hex.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+impl File {
+    fn check(&self) -> Result<(), String> {
+        let Self { path, .. } = self;
+        let inside = ObjectPath::parse(path).is_ok_and(|parsed| parsed.as_ref() == path)
+            && path.split('/').next() == Some(self.dataset.as_str())
+            && !path.split('/').any(|part| part == "..");
+        if !inside {
+            return Err(format!("file {path:?} is not below its dataset's folder"));
+        }
+        if self.hours.0 > self.hours.1 || self.event_time.0 > self.event_time.1 {
+            return Err(format!("file {path:?} has a range that ends before it starts"));
+        }
+        Ok(())
+    }
+
+    /// The file as readers know it.
+    pub(crate) fn live(&self, tenant: &TenantId, commit: u64) -> DataFile {
+        let path = format!("{}/{}", partition::tenant_dir(tenant), self.path);
+        DataFile {
+            dataset: self.dataset,
+            path: ObjectPath::from(path),
+            bytes: self.bytes,
+            rows: self.rows,
+            sha256: self.sha256.clone(),
+            hours: self.hours,
+            event_time: (self.event_time.0.0, self.event_time.1.0),
+            ingest_time: (self.ingest_time.0.0, self.ingest_time.1.0),
+            sort: self.sort.clone(),
+            commit,
+            schema_version: self.schema,
+            mapping_version: self.mapping,
+            origin: self.origin,
+        }
+    }
+}
+
+mod ulid_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use ulid::Ulid;
+
+    pub(super) fn serialize<S: Serializer>(id: &Ulid, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ulid, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ulid::from_string(&text).map_err(|_| D::Error::custom(format!("{text:?} is not a ULID")))
+    }
+}
+
+mod hex_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(hash: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(hash))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut hash = [0; 16];
+        hex::decode_to_slice(&text, &mut hash)
+            .map_err(|_| D::Error::custom(format!("{text:?} is not 32 hex digits")))?;
+        Ok(hash)
+    }
+}

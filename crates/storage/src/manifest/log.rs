@@ -1,0 +1,170 @@
+//! The commit protocol: how an intent becomes an entry, exactly once, over a
+//! store whose answers may be lost.
+
+use bytes::Bytes;
+use tracehound_schema::TenantId;
+
+use super::entry::{Entry, File, Operation, Payload, Removed, WalRange, Writer, hash};
+use super::time::Time;
+use super::{FORMAT, State};
+use crate::store::LocalStore;
+use crate::{Error, partition};
+
+const ATTEMPTS_PER_ENTRY: u32 = 3;
+
+/// Where entries are kept.
+pub(crate) trait EntryStore: Sync {
+    /// Creates an entry unless it exists. An error says nothing of whether it exists now.
+    fn create(&self, entry: u64, bytes: Bytes) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Reads an entry; what is returned is durable. `None` if there is none.
+    fn read(&self, entry: u64) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+    /// How messages name an entry.
+    fn path(&self, entry: u64) -> std::path::PathBuf;
+}
+
+/// The end of a log as its committer knows it, with what the log says up to there.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) hash: Option<String>,
+    pub(crate) state: State,
+}
+
+/// What is to be committed. Committing the same intent again never commits it twice.
+#[derive(Debug, Clone)]
+pub(crate) struct Intent {
+    pub(crate) tenant: TenantId,
+    pub(crate) operation: Operation,
+    pub(crate) writer: Writer,
+    pub(crate) add: Vec<File>,
+    pub(crate) remove: Vec<Removed>,
+    pub(crate) wal: Option<WalRange>,
+    pub(crate) payloads: Vec<Payload>,
+}
+
+/// Commits an intent behind `head`, and moves `head` to the entry that did it.
+///
+/// # Errors
+/// [`Error::Unavailable`] and [`Error::Io`]: the outcome is open; call again
+/// with the same intent. [`Error::Internal`]: somebody else committed what the
+/// intent was about; it must be given up. [`Error::Corrupt`]: the log is damaged.
+pub(crate) async fn commit(
+    store: &impl EntryStore,
+    head: &mut Head,
+    intent: &Intent,
+    now_ns: i64,
+) -> Result<Entry, Error> {
+    let mut attempts = 0;
+    loop {
+        let number = head.state.entry() + 1;
+        let entry = Entry {
+            format: FORMAT,
+            entry: number,
+            tenant: intent.tenant.clone(),
+            previous: head.hash.clone(),
+            operation: intent.operation,
+            writer: intent.writer,
+            time: Time(now_ns),
+            add: intent.add.clone(),
+            remove: intent.remove.clone(),
+            wal: intent.wal,
+            payloads: intent.payloads.clone(),
+        };
+        let bytes = Bytes::from(entry.encode());
+        let Err(failure) = store.create(number, bytes.clone()).await else {
+            head.advance(store, &entry, &bytes)?;
+            return Ok(entry);
+        };
+        let Some(found) = store.read(number).await? else {
+            attempts += 1;
+            if attempts == ATTEMPTS_PER_ENTRY {
+                return Err(failure);
+            }
+            continue;
+        };
+        let entry = Entry::decode(&store.path(number), &found)?;
+        head.advance(store, &entry, &found)?;
+        if entry.writer.commit == intent.writer.commit {
+            return Ok(entry);
+        }
+        tracing::warn!(tenant = %intent.tenant, entry = number, "another writer committed first");
+        attempts = 0;
+        head.still_holds(intent)?;
+    }
+}
+
+impl Head {
+    /// The end of an empty log.
+    pub(crate) fn new(state: State) -> Self {
+        Self { hash: None, state }
+    }
+
+    /// Applies the entry behind the head, after checking that it belongs there.
+    pub(crate) fn advance(
+        &mut self,
+        store: &impl EntryStore,
+        entry: &Entry,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let path = store.path(self.state.entry() + 1);
+        if entry.previous != self.hash {
+            return Err(Error::corrupt(&path, "the hash of the entry before does not match"));
+        }
+        self.state.apply(entry).map_err(|detail| Error::corrupt(&path, detail))?;
+        self.hash = Some(hash(bytes));
+        Ok(())
+    }
+
+    fn still_holds(&self, intent: &Intent) -> Result<(), Error> {
+        if let Some(removed) = intent.remove.iter().find(|removed| !self.state.has(removed)) {
+            return Err(Error::internal(format!("{:?} is no longer live", removed.path)));
+        }
+        if let Some(wal) = intent.wal
+            && self.state.committed_through().is_some_and(|through| through >= wal.from)
+        {
+            return Err(Error::internal("another writer committed the same WAL range"));
+        }
+        Ok(())
+    }
+}
+
+/// The entries of a tenant on the local disk.
+pub(crate) struct LocalEntries {
+    pub(crate) store: LocalStore,
+    pub(crate) tenant: TenantId,
+}
+
+impl LocalEntries {
+    fn object(&self, entry: u64) -> String {
+        partition::manifest_entry(&self.tenant, entry)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        entry: u64,
+        work: impl FnOnce(LocalStore, String) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (store, object) = (self.store.clone(), self.object(entry));
+        tokio::task::spawn_blocking(move || work(store, object)).await.map_err(Error::internal)?
+    }
+}
+
+impl EntryStore for LocalEntries {
+    async fn create(&self, entry: u64, bytes: Bytes) -> Result<(), Error> {
+        self.blocking(entry, move |store, object| store.create(&object, &bytes)).await
+    }
+
+    async fn read(&self, entry: u64) -> Result<Option<Bytes>, Error> {
+        self.blocking(entry, |store, object| {
+            let found = store.read(&object)?;
+            if found.is_some() {
+                store.sync(&object)?;
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    fn path(&self, entry: u64) -> std::path::PathBuf {
+        self.store.path(&self.object(entry))
+    }
+}

@@ -1,0 +1,227 @@
+//! What a start does before the first append: manifests, orphans, replay.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use tokio::sync::mpsc;
+use tracehound_schema::{DecodeLimits, Decoded, Payload, TenantId};
+
+use crate::engine::Core;
+use crate::manifest::{self, LocalEntries};
+use crate::recent::{self, Figures, PayloadHash};
+use crate::store::TEMPORARY_SUFFIX;
+use crate::wal::replay::{self, Event};
+use crate::wal::{Segment, frame};
+use crate::{Damage, Decode, Error, flush, partition};
+
+/// How many frames are decoded at once.
+const DECODES_AT_ONCE: usize = 2;
+
+/// Where appends go on: the number of their segment and their first sequence.
+pub(crate) struct Next {
+    pub(crate) number: u64,
+    pub(crate) sequence: u64,
+}
+
+/// Brings the core to where the last process left it.
+pub(crate) async fn recover(core: &Arc<Core>, decode: Decode) -> Result<Next, Error> {
+    let covered_max = manifests(core).await?;
+    let (events, receiver) = mpsc::channel(2);
+    let reader = {
+        let dir = core.wal_dir.clone();
+        tokio::task::spawn_blocking(move || replay::read(&dir, &events))
+    };
+    let replayed = replay(core, decode, receiver).await;
+    let end = reader.await.map_err(Error::internal)?;
+    // The reader's own error is nearer to the cause than that its channel closed.
+    let end = match (end, replayed) {
+        (Err(Error::Internal { .. }), Err(error)) => return Err(error),
+        (end, replayed) => {
+            let end = end?;
+            replayed?;
+            end
+        }
+    };
+    core.ledger.reclaim(|tenant| core.committed_through(tenant));
+    let sequence = end.sequence_next.max(covered_max.map_or(1, |covered| covered + 1));
+    Ok(Next { number: end.number_max + 1, sequence })
+}
+
+/// Loads all tenants; returns the greatest sequence that any entry covers.
+async fn manifests(core: &Arc<Core>) -> Result<Option<u64>, Error> {
+    let since_ns = core.now_ns().saturating_sub(core.retry_window_ns);
+    let mut covered_max = None;
+    for id in tenant_dirs(&core.store.path(""))? {
+        let entries = LocalEntries { store: core.store.clone(), tenant: id.clone() };
+        let loaded = manifest::load(&entries, core.directory, since_ns).await?;
+        covered_max = covered_max.max(loaded.sequence_max);
+        let removed = remove_orphans(core, &id, &loaded.named)?;
+        core.status_at_start(|replay, _| replay.orphans_removed += removed);
+        let tenant = core.add_tenant(id, loaded.head);
+        for payload in loaded.payloads {
+            let figures =
+                Figures { accepted: payload.a, rejected: payload.r, message: payload.m.into() };
+            core.recent.remember((tenant.number, payload.h), payload.t.0, figures);
+        }
+    }
+    Ok(covered_max)
+}
+
+fn tenant_dirs(root: &Path) -> Result<Vec<TenantId>, Error> {
+    let mut tenants = Vec::new();
+    for found in fs::read_dir(root).map_err(|e| Error::io(root, e))? {
+        let name = found.map_err(|e| Error::io(root, e))?.file_name();
+        match name.to_str().and_then(partition::tenant_of_dir) {
+            Some(tenant) => tenants.push(tenant),
+            None => tracing::warn!(?name, "not a tenant's folder; left alone"),
+        }
+    }
+    tenants.sort_unstable();
+    Ok(tenants)
+}
+
+/// Removes what a crash left of files that no entry came to name.
+fn remove_orphans(core: &Core, tenant: &TenantId, named: &HashSet<String>) -> Result<u64, Error> {
+    let root = core.store.path(&partition::tenant_dir(tenant));
+    let mut removed = 0;
+    let mut dirs = vec![root.clone()];
+    while let Some(dir) = dirs.pop() {
+        for found in fs::read_dir(&dir).map_err(|e| Error::io(&dir, e))? {
+            let found = found.map_err(|e| Error::io(&dir, e))?;
+            let path = found.path();
+            if found.file_type().map_err(|e| Error::io(&path, e))?.is_dir() {
+                dirs.push(path);
+                continue;
+            }
+            let Some(below) = path.strip_prefix(&root).ok().and_then(Path::to_str) else { continue };
+            let orphan = below.ends_with(TEMPORARY_SUFFIX)
+                || (below.ends_with(".parquet") && !named.contains(below));
+            if orphan {
+                tracing::info!(path = %path.display(), "removing a file that was never committed");
+                fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
+}
+
+/// What decoding makes of a frame.
+struct Replayed {
+    sequence: u64,
+    hash: PayloadHash,
+    payload: Payload,
+    decoded: Decoded,
+}
+
+enum Step {
+    Event(Event),
+    Frame(Box<Replayed>),
+    /// Rows are in files already.
+    Covered,
+    /// The frame checks, but its payload does not decode.
+    Bad { sequence: u64, detail: String },
+}
+
+/// Puts the rows of uncovered frames into memtables, flushing when they grow large.
+async fn replay(
+    core: &Arc<Core>,
+    decode: Decode,
+    events: mpsc::Receiver<Event>,
+) -> Result<(), Error> {
+    let mut limits = DecodeLimits::default();
+    let events = stream::unfold(events, async |mut events| {
+        let event = events.recv().await?;
+        Some((event, events))
+    });
+    let steps = events.map(|event| {
+        if let Event::Segment { limits: found, .. } = &event {
+            limits = *found;
+        }
+        step(core, Arc::clone(&decode), limits, event)
+    });
+    let mut steps = std::pin::pin!(steps.buffered(DECODES_AT_ONCE));
+    let mut segment = None;
+    while let Some(step) = steps.next().await {
+        match step? {
+            Step::Event(Event::Segment { path, bytes, .. }) => {
+                segment = Some(path.clone());
+                core.ledger.add(Segment { path, bytes, last: Default::default(), damaged: false });
+            }
+            Step::Event(Event::Damage { path, detail }) => core.damaged(&path, detail),
+            Step::Event(Event::Cut { bytes }) => {
+                tracing::warn!(bytes, "cut a torn tail off the WAL");
+                core.status_at_start(|replay, _| replay.bytes_cut += bytes);
+            }
+            Step::Event(Event::Frame { .. }) => {}
+            Step::Covered => core.status_at_start(|replay, _| {
+                replay.frames += 1;
+                replay.frames_covered += 1;
+            }),
+            Step::Bad { sequence, detail } => {
+                core.status_at_start(|replay, _| replay.frames += 1);
+                if let Some(path) = &segment {
+                    core.damaged(path, format!("frame {sequence} does not decode: {detail}"));
+                }
+            }
+            Step::Frame(frame) => {
+                core.status_at_start(|replay, _| replay.frames += 1);
+                core.ledger.note(&frame.payload.tenant, frame.sequence);
+                core.insert_replayed(
+                    frame.sequence,
+                    frame.hash,
+                    &frame.payload,
+                    frame.decoded,
+                );
+                if core.budget.is_pressed() {
+                    for tenant in core.tenants() {
+                        tenant.seal();
+                        flush::tenant_rows(core, &tenant).await?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn step(
+    core: &Arc<Core>,
+    decode: Decode,
+    limits: DecodeLimits,
+    event: Event,
+) -> Result<Step, Error> {
+    let Event::Frame { sequence, body } = event else { return Ok(Step::Event(event)) };
+    let payload = match frame::decode_body(&body) {
+        Ok(payload) => payload,
+        Err(detail) => return Ok(Step::Bad { sequence, detail }),
+    };
+    if core.committed_through(&payload.tenant) >= Some(sequence) {
+        return Ok(Step::Covered);
+    }
+    let work = move || {
+        let hash = recent::hash(&payload);
+        match decode(&payload, &limits) {
+            Ok(decoded) => Step::Frame(Box::new(Replayed { sequence, hash, payload, decoded })),
+            Err(detail) => Step::Bad { sequence, detail },
+        }
+    };
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+}
+
+impl Core {
+    /// Reports damage, and keeps the segment it is in when its time comes.
+    fn damaged(&self, path: &Path, detail: String) {
+        tracing::error!(path = %path.display(), detail, "damaged WAL segment; it will be kept");
+        self.ledger.mark_damaged(path);
+        let kept = if path.extension().is_some_and(|extension| extension == "wal") {
+            path.with_extension("wal.corrupt")
+        } else {
+            path.to_owned()
+        };
+        self.status_at_start(|_, damage| damage.push(Damage { path: kept, detail }));
+    }
+}

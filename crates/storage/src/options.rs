@@ -1,0 +1,60 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracehound_schema::{DecodeLimits, Decoded, Payload};
+
+/// Tells the time: nanoseconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Decodes a payload; pure, so that replay gives the rows that were acknowledged.
+pub type Decode = Arc<dyn Fn(&Payload, &DecodeLimits) -> Result<Decoded, String> + Send + Sync>;
+
+/// How an [`Engine`](crate::Engine) behaves. [`Options::new`] gives defaults.
+#[derive(Clone)]
+pub struct Options {
+    /// The directory that holds `LOCK`, `wal/` and `store/`; made if absent.
+    pub data_dir: PathBuf,
+    /// The size after which a WAL segment is followed by a new one.
+    pub wal_segment_bytes: u64,
+    /// The most bytes that the WAL may hold; beyond it appends are refused.
+    pub wal_bytes_max: u64,
+    /// The most bytes that unflushed rows may hold; beyond it appends are refused.
+    pub memtable_bytes_max: usize,
+    /// The size at which a tenant's rows are flushed.
+    pub flush_bytes: usize,
+    /// The age at which the rows of a tenant with at least a sixteenth of `flush_bytes` are flushed.
+    pub flush_age_busy: Duration,
+    /// The age at which any rows are flushed.
+    pub flush_age_quiet: Duration,
+    /// How long a group commit waits for appends that are on their way; a lone one never waits.
+    pub group_commit_delay: Duration,
+    /// How long a byte-identical retry is recognised, by receive time.
+    pub retry_window: Duration,
+    /// The limits that `decode` is called with for payloads of this process, kept in the WAL.
+    pub decode_limits: DecodeLimits,
+    /// The clock.
+    pub clock: Clock,
+    /// What the lock file tells others: process id and address.
+    pub holder: String,
+}
+
+impl Options {
+    /// The defaults, for a directory and a clock.
+    pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            wal_segment_bytes: 64 << 20,
+            wal_bytes_max: 1 << 30,
+            memtable_bytes_max: 512 << 20,
+            flush_bytes: 64 << 20,
+            flush_age_busy: Duration::from_secs(10),
+            flush_age_quiet: Duration::from_secs(60),
+            group_commit_delay: Duration::from_millis(2),
+            retry_window: Duration::from_secs(600),
+            decode_limits: DecodeLimits::default(),
+            clock,
+            holder: format!("process {}", std::process::id()),
+        }
+    }
+}
