@@ -25,13 +25,13 @@ agents AS (
 ),
 steps AS (
     SELECT calls.trace_id, calls.span_id, calls.start_time, agents.agent,
-        coalesce(calls.method || ' ', '') || coalesce(calls.tool, '') AS step
+        coalesce(calls.tool, calls.method) AS step
     FROM calls
     JOIN agents ON agents.trace_id = calls.trace_id
     WHERE calls.tool IS NOT NULL OR calls.method IS NOT NULL
 ),
 settled AS (
-    SELECT agent, count(*) AS times, array_to_string(array_sort(array_agg(DISTINCT trim(step))), ', ') AS steps
+    SELECT agent, count(*) AS times, array_to_string(array_sort(array_agg(DISTINCT step)), ', ') AS steps
     FROM steps
     WHERE start_time < $from
     GROUP BY agent
@@ -75,7 +75,7 @@ paths AS (
 )
 SELECT
     per_trace.agent,
-    trim(per_trace.step) AS step,
+    per_trace.step,
     array_slice(array_sort(array_agg(DISTINCT per_trace.user_id) FILTER (WHERE per_trace.user_id IS NOT NULL)), 1, 10) AS user_ids,
     array_to_string(array_sort(array_agg(DISTINCT per_trace.role) FILTER (WHERE per_trace.role IS NOT NULL)), ', ') AS roles,
     min(paths.path) AS service_path,

@@ -6,7 +6,7 @@
 -- window: 24h
 -- param: history text = "28 days" — how far back known calls are looked for
 -- param: min_samples int = 20 — a role or a calling service with fewer calls in the history is too new to judge
--- param: min_days int = 7 — and its first call must be at least this many days old
+-- param: min_age text = "7 days" — and its first call must be at least this old
 -- param: unless_role text = "admin" — roles that may go anywhere, separated by commas
 -- param: max_users int = 5 — a new call made by more users than this is a release, not an intruder
 -- benign: a feature tried by few users first; a role that was split in two
@@ -19,7 +19,7 @@ calls AS (
     WHERE start_time >= $from - CAST($history AS INTERVAL) AND start_time < $to
 ),
 known AS (
-    SELECT caller, callee, role, count(*) AS calls
+    SELECT caller, callee, role, count(*) AS times
     FROM calls
     WHERE start_time < $from
     GROUP BY caller, callee, role
@@ -29,7 +29,7 @@ settled_roles AS (
     SELECT role FROM calls
     WHERE start_time < $from
     GROUP BY role
-    HAVING count(*) >= $min_samples AND min(start_time) <= $from - $min_days * INTERVAL '1 day'
+    HAVING count(*) >= $min_samples AND min(start_time) <= $from - CAST($min_age AS INTERVAL)
 ),
 settled_services AS (
     SELECT service_name
@@ -40,7 +40,7 @@ settled_services AS (
     )
     WHERE start_time < $from
     GROUP BY service_name
-    HAVING count(*) >= $min_samples AND min(start_time) <= $from - $min_days * INTERVAL '1 day'
+    HAVING count(*) >= $min_samples AND min(start_time) <= $from - CAST($min_age AS INTERVAL)
 ),
 usual AS (
     SELECT caller, role, array_to_string(array_sort(array_agg(DISTINCT callee)), ', ') AS callees
@@ -93,7 +93,7 @@ SELECT
     count(*) AS traces,
     array_slice(array_agg(per_trace.trace_id ORDER BY per_trace.first_time, per_trace.trace_id), 1, 10) AS trace_ids
 FROM per_trace
-LEFT JOIN usual ON usual.caller = per_trace.caller AND usual.role IS NOT DISTINCT FROM per_trace.role
+LEFT JOIN usual ON usual.caller = per_trace.caller AND (usual.role IS NOT DISTINCT FROM per_trace.role)
 LEFT JOIN paths ON paths.trace_id = per_trace.trace_id
 GROUP BY per_trace.user_id, per_trace.role, per_trace.caller, per_trace.callee
 ORDER BY first_time, caller, callee, user_id

@@ -5,7 +5,7 @@
 -- attack: T1071.001, T1567
 -- window: 24h
 -- param: history text = "28 days" — how far back known destinations are looked for
--- param: min_days int = 7 — a service seen for fewer days is too new to judge
+-- param: min_age text = "7 days" — a service first seen later than this before the window is too new to judge
 -- param: internal text = "(^|[.])(internal|local|localhost|svc|lan|corp|home[.]arpa)$|^[^.:]*$|^(10|127)[.]|^192[.]168[.]|^172[.](1[6-9]|2[0-9]|3[01])[.]|^169[.]254[.]|^::1$|^f[cd]|^fe80" — which hosts are the company's own, as a regular expression
 -- param: allowed text = "" — domains that are known to be fine, separated by commas
 -- benign: a release with a new supplier; a supplier that moved to a new domain
@@ -40,7 +40,7 @@ fresh AS (
     FROM calls
     JOIN services ON services.service_name = calls.service_name
     WHERE calls.start_time >= $from
-      AND services.since <= $from - $min_days * INTERVAL '1 day'
+      AND services.since <= $from - CAST($min_age AS INTERVAL)
       AND NOT array_has(string_to_array(replace($allowed, ' ', ''), ','), calls.domain)
       AND NOT EXISTS (
           SELECT 1 FROM calls AS past

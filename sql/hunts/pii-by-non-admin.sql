@@ -96,7 +96,7 @@ SELECT
     count(*) AS traces,
     array_slice(array_agg(per_trace.trace_id ORDER BY per_trace.first_time, per_trace.trace_id), 1, 10) AS trace_ids
 FROM per_trace
-JOIN subjects ON subjects.user_id IS NOT DISTINCT FROM per_trace.user_id AND subjects.service_name = per_trace.service_name
+JOIN subjects ON (subjects.user_id IS NOT DISTINCT FROM per_trace.user_id) AND subjects.service_name = per_trace.service_name
 LEFT JOIN paths ON paths.trace_id = per_trace.trace_id
 GROUP BY per_trace.user_id, per_trace.roles, per_trace.service_name
 ORDER BY subjects DESC, touches DESC, user_id

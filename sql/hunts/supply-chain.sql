@@ -5,7 +5,7 @@
 -- attack: T1195.002, T1496
 -- window: 24h
 -- param: history text = "28 days" — how far back known domains and usual load are learned
--- param: min_days int = 7 — a service seen for fewer days is too new to judge
+-- param: min_age text = "7 days" — a service first seen later than this before the window is too new to judge
 -- param: usage text = "(^|[.])(cpu[.](utilization|usage|time)|network[.]io)$" — the metrics of CPU and network use, as a regular expression
 -- param: factor double = 1.5 — a jump is at least this many times the median hour
 -- param: max_error_share double = 0.01 — logs are clean below this share of errors
@@ -35,7 +35,7 @@ per_trace AS (
     FROM calls
     JOIN services ON services.service_name = calls.service_name
     WHERE calls.start_time >= $from
-      AND services.since <= $from - $min_days * INTERVAL '1 day'
+      AND services.since <= $from - CAST($min_age AS INTERVAL)
       AND NOT EXISTS (
           SELECT 1 FROM calls AS past
           WHERE past.start_time < $from AND past.service_name = calls.service_name AND past.domain = calls.domain
