@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from expected import assert_rows, log_rows, typed
@@ -10,7 +11,8 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-START = 1_795_000_000_000_000_001
+# Yesterday: a log of the future would be flagged as such.
+START = (time.time_ns() // 1_000_000_000 - 86_400) * 1_000_000_000 + 1
 BODIES = [
     "plain text, ☕",
     "",
