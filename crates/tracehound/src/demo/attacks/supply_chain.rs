@@ -16,7 +16,7 @@ pub(super) fn plant(scene: &mut Scene) {
             })
         })
         .collect();
-    scene.strains.push(Strain { service: "search", from_ns, to_ns, cpu: 2.4, network: 6.0 });
+    scene.strains.push(Strain { service: "search", from_ns, to_ns, cpu: 3.0, network: 8.0 });
     scene.truths.push(Truth {
         attack: "supply-chain",
         story: "a dependency of search called telemetry.pkgmirror.example and worked hard".to_owned(),
