@@ -19,10 +19,7 @@ use crate::store::{LocalStore, create_dirs};
 use crate::tenant::Tenant;
 use crate::wal::writer::{RETRY_AFTER, Request, Writer};
 use crate::wal::{Ledger, frame, identity};
-use crate::{
-    Damage, Decode, Error, Options, ReplayStatus, Snapshot, Status, flush, open,
-    partition,
-};
+use crate::{Damage, Decode, Error, Options, ReplayStatus, Snapshot, Status, flush, open, partition};
 
 /// Bodies from this size on are hashed off the runtime's threads.
 const HASH_INLINE_BYTES_MAX: usize = 256 << 10;
@@ -193,14 +190,9 @@ impl Engine {
             core.wake.notify_one();
             return refuse(Failure::Overloaded("the write-ahead log is full"));
         }
-        let decoded = Decoded {
-            rows: shrunk(decoded.rows),
-            rejects: shrunk(decoded.rejects),
-            message: decoded.message,
-        };
-        let bytes = payload.body.len()
-            + decoded.rows.get_array_memory_size()
-            + decoded.rejects.get_array_memory_size();
+        let decoded =
+            Decoded { rows: shrunk(decoded.rows), rejects: shrunk(decoded.rejects), message: decoded.message };
+        let bytes = payload.body.len() + decoded.rows.get_array_memory_size() + decoded.rejects.get_array_memory_size();
         let Some(reservation) = core.budget.reserve(bytes) else {
             core.wake.notify_one();
             return refuse(Failure::Overloaded("memory for unflushed rows is used up"));
@@ -224,12 +216,7 @@ impl Engine {
     pub fn snapshot(&self, tenant: &TenantId) -> Snapshot {
         match self.inner.core.find_tenant(tenant) {
             Some(tenant) => tenant.snapshot(),
-            None => Snapshot {
-                tenant: tenant.clone(),
-                entry: 0,
-                files: Default::default(),
-                rows: Default::default(),
-            },
+            None => Snapshot { tenant: tenant.clone(), entry: 0, files: Default::default(), rows: Default::default() },
         }
     }
 
@@ -252,8 +239,7 @@ impl Engine {
 
     /// All tenants that ever sent something, by name.
     pub fn tenants(&self) -> Vec<TenantId> {
-        let mut tenants: Vec<_> =
-            self.inner.core.tenants().iter().map(|tenant| tenant.id.clone()).collect();
+        let mut tenants: Vec<_> = self.inner.core.tenants().iter().map(|tenant| tenant.id.clone()).collect();
         tenants.sort_unstable();
         tenants
     }
@@ -261,9 +247,16 @@ impl Engine {
     /// Flushes the rows of all tenants that are visible now.
     ///
     /// # Errors
-    /// The first failure; the other tenants are flushed all the same, and the
+    /// [`Error::Closed`] after [`close`](Self::close); else the first failure: the other tenants are flushed all the same, and the
     /// rows of the failed one stay in the WAL and are tried again.
     pub async fn flush(&self) -> Result<(), Error> {
+        if lock(&self.inner.requests).is_none() {
+            return Err(Error::Closed);
+        }
+        self.flush_all().await
+    }
+
+    async fn flush_all(&self) -> Result<(), Error> {
         let core = &self.inner.core;
         let mut outcome = Ok(());
         for tenant in core.tenants() {
@@ -289,7 +282,7 @@ impl Engine {
             _ => Ok(()),
         };
         inner.flusher.abort();
-        let outcome = outcome.and(self.flush().await);
+        let outcome = outcome.and(self.flush_all().await);
         lock(&inner.core.lock).take();
         outcome
     }
@@ -360,17 +353,15 @@ impl Core {
 
     /// A tenant, which is new if it never sent anything.
     pub(crate) fn tenant(&self, id: &TenantId) -> Arc<Tenant> {
-        self.find_tenant(id).unwrap_or_else(|| {
-            self.add_tenant(id.clone(), Head::new(State::new(id.clone(), self.directory)))
-        })
+        self.find_tenant(id)
+            .unwrap_or_else(|| self.add_tenant(id.clone(), Head::new(State::new(id.clone(), self.directory))))
     }
 
     /// Adds a tenant with the end of its manifest, unless it is there.
     pub(crate) fn add_tenant(&self, id: TenantId, head: Head) -> Arc<Tenant> {
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let number = u32::try_from(tenants.len()).unwrap_or(u32::MAX);
-        let tenant =
-            tenants.entry(id.clone()).or_insert_with(|| Arc::new(Tenant::new(id, number, head)));
+        let tenant = tenants.entry(id.clone()).or_insert_with(|| Arc::new(Tenant::new(id, number, head)));
         Arc::clone(tenant)
     }
 
@@ -384,8 +375,7 @@ impl Core {
         let empty = |dataset: Dataset| arrow::array::RecordBatch::new_empty(dataset.schema());
         let dataset = Dataset::of_signal(request.payload.signal);
         let rows = std::mem::replace(&mut request.decoded.rows, empty(dataset));
-        let rejects =
-            std::mem::replace(&mut request.decoded.rejects, empty(Dataset::IngestRejects));
+        let rejects = std::mem::replace(&mut request.decoded.rejects, empty(Dataset::IngestRejects));
         let figures = Figures {
             accepted: rows.num_rows() as u64,
             rejected: rejects.num_rows() as u64,
@@ -399,19 +389,12 @@ impl Core {
     }
 
     /// Makes a replayed frame's rows visible.
-    pub(crate) fn insert_replayed(
-        &self,
-        sequence: u64,
-        hash: PayloadHash,
-        payload: &Payload,
-        decoded: Decoded,
-    ) {
+    pub(crate) fn insert_replayed(&self, sequence: u64, hash: PayloadHash, payload: &Payload, decoded: Decoded) {
         let figures = figures_of(&decoded);
         let tenant = self.tenant(&payload.tenant);
         let note = note(hash, payload.received_at_ns, &figures);
         let dataset = Dataset::of_signal(payload.signal);
-        let rows =
-            [(dataset, shrunk(decoded.rows)), (Dataset::IngestRejects, shrunk(decoded.rejects))];
+        let rows = [(dataset, shrunk(decoded.rows)), (Dataset::IngestRejects, shrunk(decoded.rejects))];
         self.insert_rows(&tenant, sequence, note, rows);
         self.recent.remember((tenant.number, hash), payload.received_at_ns, figures);
     }
@@ -560,3 +543,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(test)]
+mod tests;

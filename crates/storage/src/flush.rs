@@ -23,8 +23,7 @@ pub(crate) async fn run(core: Weak<Core>, wake: Arc<tokio::sync::Notify>) {
         let Some(core) = core.upgrade() else { return };
         seal_due(&core);
         let now_ns = core.now_ns();
-        let due: Vec<_> =
-            core.tenants().into_iter().filter(|tenant| tenant.wants_flush(now_ns)).collect();
+        let due: Vec<_> = core.tenants().into_iter().filter(|tenant| tenant.wants_flush(now_ns)).collect();
         stream::iter(due)
             .for_each_concurrent(TENANTS_AT_ONCE, async |tenant| {
                 // A failure is noted with the tenant, and tried again.
@@ -44,11 +43,7 @@ fn seal_due(core: &Core) {
     let mut loads = Vec::new();
     for tenant in &tenants {
         let Some(load) = tenant.load(now_ns) else { continue };
-        let age_max = if load.bytes >= busy_bytes {
-            core.options.flush_age_busy
-        } else {
-            core.options.flush_age_quiet
-        };
+        let age_max = if load.bytes >= busy_bytes { core.options.flush_age_busy } else { core.options.flush_age_quiet };
         if wal_pressed || load.age_ns >= nanos(age_max) {
             tenant.seal();
         } else {
@@ -78,10 +73,16 @@ pub(crate) async fn tenant_rows(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Resul
         async move {
             let mut head = tenant.head.lock().await;
             while let Some(sealed) = tenant.first_sealed() {
+                if let Some(detail) = core.poison() {
+                    return Err(Error::Poisoned { detail });
+                }
                 if let Err(error) = piece(&core, &tenant, &mut head, &sealed).await {
                     let detail = error.chain();
                     tracing::error!(tenant = %tenant.id, error = %detail, "flush failed");
                     core.flush_failed();
+                    if let Error::Poisoned { detail } = &error {
+                        core.set_poison(detail.clone());
+                    }
                     tenant.flush_failed(detail, core.now_ns());
                     return Err(error);
                 }
@@ -107,8 +108,7 @@ async fn piece(
         Some(prepared) => prepared,
         None => {
             let work = {
-                let (core, tenant, sealed) =
-                    (Arc::clone(core), Arc::clone(tenant), Arc::clone(sealed));
+                let (core, tenant, sealed) = (Arc::clone(core), Arc::clone(tenant), Arc::clone(sealed));
                 move || prepare(&core, &tenant, &sealed)
             };
             let prepared = tokio::task::spawn_blocking(work).await.map_err(Error::internal)??;

@@ -30,6 +30,8 @@ mod snapshot;
 mod status;
 mod store;
 mod tenant;
+#[cfg(test)]
+mod testing;
 mod wal;
 
 pub use data_file::{DataFile, Origin};

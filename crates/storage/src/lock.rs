@@ -21,13 +21,7 @@ impl Lock {
     pub(crate) fn take(data_dir: &Path, holder: &str) -> Result<Self, Error> {
         let path = data_dir.join("LOCK");
         let io = |e| Error::io(&path, e);
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io)?;
+        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -134,6 +134,8 @@ pub(crate) fn shrunk(batch: RecordBatch) -> RecordBatch {
         column.shrink_to_fit();
     }
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema, columns, &options)
-        .expect("the columns are those of a valid batch")
+    RecordBatch::try_new_with_options(schema, columns, &options).expect("the columns are those of a valid batch")
 }
+
+#[cfg(test)]
+mod tests;

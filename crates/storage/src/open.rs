@@ -62,8 +62,7 @@ async fn manifests(core: &Arc<Core>) -> Result<Option<u64>, Error> {
         core.status_at_start(|replay, _| replay.orphans_removed += removed);
         let tenant = core.add_tenant(id, loaded.head);
         for payload in loaded.payloads {
-            let figures =
-                Figures { accepted: payload.a, rejected: payload.r, message: payload.m.into() };
+            let figures = Figures { accepted: payload.a, rejected: payload.r, message: payload.m.into() };
             core.recent.remember((tenant.number, payload.h), payload.t.0, figures);
         }
     }
@@ -97,8 +96,7 @@ fn remove_orphans(core: &Core, tenant: &TenantId, named: &HashSet<String>) -> Re
                 continue;
             }
             let Some(below) = path.strip_prefix(&root).ok().and_then(Path::to_str) else { continue };
-            let orphan = below.ends_with(TEMPORARY_SUFFIX)
-                || (below.ends_with(".parquet") && !named.contains(below));
+            let orphan = below.ends_with(TEMPORARY_SUFFIX) || (below.ends_with(".parquet") && !named.contains(below));
             if orphan {
                 tracing::info!(path = %path.display(), "removing a file that was never committed");
                 fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
@@ -123,15 +121,14 @@ enum Step {
     /// Rows are in files already.
     Covered,
     /// The frame checks, but its payload does not decode.
-    Bad { sequence: u64, detail: String },
+    Bad {
+        sequence: u64,
+        detail: String,
+    },
 }
 
 /// Puts the rows of uncovered frames into memtables, flushing when they grow large.
-async fn replay(
-    core: &Arc<Core>,
-    decode: Decode,
-    events: mpsc::Receiver<Event>,
-) -> Result<(), Error> {
+async fn replay(core: &Arc<Core>, decode: Decode, events: mpsc::Receiver<Event>) -> Result<(), Error> {
     let mut limits = DecodeLimits::default();
     let events = stream::unfold(events, async |mut events| {
         let event = events.recv().await?;
@@ -170,12 +167,7 @@ async fn replay(
             Step::Frame(frame) => {
                 core.status_at_start(|replay, _| replay.frames += 1);
                 core.ledger.note(&frame.payload.tenant, frame.sequence);
-                core.insert_replayed(
-                    frame.sequence,
-                    frame.hash,
-                    &frame.payload,
-                    frame.decoded,
-                );
+                core.insert_replayed(frame.sequence, frame.hash, &frame.payload, frame.decoded);
                 if core.budget.is_pressed() {
                     for tenant in core.tenants() {
                         tenant.seal();
@@ -188,12 +180,7 @@ async fn replay(
     Ok(())
 }
 
-async fn step(
-    core: &Arc<Core>,
-    decode: Decode,
-    limits: DecodeLimits,
-    event: Event,
-) -> Result<Step, Error> {
+async fn step(core: &Arc<Core>, decode: Decode, limits: DecodeLimits, event: Event) -> Result<Step, Error> {
     let Event::Frame { sequence, body } = event else { return Ok(Step::Event(event)) };
     let payload = match frame::decode_body(&body) {
         Ok(payload) => payload,

@@ -3,9 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use arrow::array::{
-    ArrayRef, AsArray, Int64Array, RecordBatch, TimestampNanosecondArray,
-};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampNanosecondArray};
 use arrow::compute::{SortOptions, interleave_record_batch};
 use arrow::datatypes::{DataType, TimestampNanosecondType};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -115,9 +113,10 @@ impl<'a> Source<'a> {
         }
         let converter = RowConverter::new(types.iter().map(field).collect());
         let converter = converter.map_err(Error::internal)?;
-        let keys = batches.iter().zip(&times).map(|(batch, times)| {
-            converter.convert_columns(&keys_of(batch, times)?).map_err(Error::internal)
-        });
+        let keys = batches
+            .iter()
+            .zip(&times)
+            .map(|(batch, times)| converter.convert_columns(&keys_of(batch, times)?).map_err(Error::internal));
         let keys = keys.collect::<Result<Vec<_>, Error>>()?;
         Ok(Self { dataset, batches: batches.iter().collect(), times, ingest_times, keys })
     }
@@ -134,8 +133,7 @@ impl<'a> Source<'a> {
         // Stable, so that among equals the earliest hours win.
         hours.sort_by_key(|(_, places)| Reverse(places.len()));
         let late: Vec<_> = hours.split_off(hours.len().min(HOURS_MAX));
-        let mut files: Vec<_> =
-            hours.into_iter().map(|(hour, places)| (Some(hour), places)).collect();
+        let mut files: Vec<_> = hours.into_iter().map(|(hour, places)| (Some(hour), places)).collect();
         files.sort_by_key(|(hour, _)| *hour);
         let late: Vec<Place> = late.into_iter().flat_map(|(_, places)| places).collect();
         if !late.is_empty() {
@@ -169,8 +167,7 @@ impl<'a> Source<'a> {
         };
         let file = store.new_file(&object)?;
         let properties = properties(self.dataset);
-        let mut writer = ArrowWriter::try_new(file, self.dataset.schema(), Some(properties))
-            .map_err(failed)?;
+        let mut writer = ArrowWriter::try_new(file, self.dataset.schema(), Some(properties)).map_err(failed)?;
         for places in places.chunks(ROWS_AT_ONCE) {
             let rows = interleave_record_batch(&self.batches, places).map_err(Error::internal)?;
             writer.write(&rows).map_err(failed)?;
@@ -220,3 +217,5 @@ fn properties(dataset: Dataset) -> WriterProperties {
         .build()
 }
 
+#[cfg(test)]
+mod tests;

@@ -138,3 +138,5 @@ impl Recent {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -32,8 +32,7 @@ impl LocalStore {
     /// Opens a store, making its root if absent.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
         create_dirs(root)?;
-        let reader = LocalFileSystem::new_with_prefix(root)
-            .map_err(|e| Error::io(root, io::Error::other(e)))?;
+        let reader = LocalFileSystem::new_with_prefix(root).map_err(|e| Error::io(root, io::Error::other(e)))?;
         Ok(Self { root: root.to_owned(), reader: Arc::new(reader) })
     }
 
@@ -50,7 +49,8 @@ impl LocalStore {
     /// Creates an object durably, unless it exists.
     ///
     /// # Errors
-    /// Any: the object may exist by then or not, and may be another's. Read it.
+    /// [`Error::Poisoned`] if a sync failed: nothing more can be promised.
+    /// Others: the object may exist by then or not, and may be another's. Read it.
     pub(crate) fn create(&self, object: &str, bytes: &[u8]) -> Result<(), Error> {
         let path = self.path(object);
         let dir = parent(&path);
@@ -59,11 +59,13 @@ impl LocalStore {
         let make = || {
             let mut file = File::create(&temporary)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::hard_link(&temporary, &path)?;
-            sync_dir(dir)
+            Ok(file)
         };
-        let made = make().map_err(|e| Error::io(&path, e));
+        let made = make().map_err(|e| Error::io(&path, e)).and_then(|file: File| {
+            synced(&path, file.sync_all())?;
+            fs::hard_link(&temporary, &path).map_err(|e| Error::io(&path, e))?;
+            synced(&path, sync_dir(dir))
+        });
         // Best effort: the next start removes what is left.
         let _ = fs::remove_file(&temporary);
         made
@@ -82,11 +84,9 @@ impl LocalStore {
     /// Syncs an object and its name, which an earlier attempt may have left unsynced.
     pub(crate) fn sync(&self, object: &str) -> Result<(), Error> {
         let path = self.path(object);
-        let sync = || {
-            File::open(&path)?.sync_all()?;
-            sync_dir(parent(&path))
-        };
-        sync().map_err(|e| Error::io(&path, e))
+        let file = File::open(&path).map_err(|e| Error::io(&path, e))?;
+        synced(&path, file.sync_all())?;
+        synced(&path, sync_dir(parent(&path)))
     }
 
     /// Starts a file of unknown length. It stands under its name after
@@ -113,12 +113,9 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Syncs the file, gives it its name, and syncs that.
     pub(crate) fn finish(mut self) -> Result<Written, Error> {
-        let finish = || {
-            self.file.sync_all()?;
-            fs::rename(&self.temporary, &self.path)?;
-            sync_dir(parent(&self.path))
-        };
-        finish().map_err(|e| Error::io(&self.path, e))?;
+        synced(&self.path, self.file.sync_all())?;
+        fs::rename(&self.temporary, &self.path).map_err(|e| Error::io(&self.path, e))?;
+        synced(&self.path, sync_dir(parent(&self.path)))?;
         self.finished = true;
         let sha256 = std::mem::take(&mut self.sha256).finalize();
         Ok(Written { bytes: self.bytes, sha256: hex::encode(sha256) })
@@ -152,6 +149,12 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// A failed sync cannot be repaired by another: the kernel forgets the error
+/// and may have dropped the data.
+fn synced(path: &Path, outcome: io::Result<()>) -> Result<(), Error> {
+    outcome.map_err(|error| Error::Poisoned { detail: format!("cannot sync \"{}\": {error}", path.display()) })
+}
+
 /// Makes a folder and its parents, durably.
 pub(crate) fn create_dirs(dir: &Path) -> Result<(), Error> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
@@ -164,7 +167,7 @@ pub(crate) fn create_dirs(dir: &Path) -> Result<(), Error> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
         Err(e) => return Err(Error::io(dir, e)),
     }
-    sync_dir(above).map_err(|e| Error::io(above, e))
+    synced(above, sync_dir(above))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -155,15 +155,8 @@ impl Tenant {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let visible = self.lock();
         let tables = || visible.sealed.iter().map(|sealed| &sealed.table).chain([&visible.active]);
-        let rows = Dataset::ALL.map(|dataset| {
-            tables().flat_map(|table| table.batches(dataset)).cloned().collect()
-        });
-        Snapshot {
-            tenant: self.id.clone(),
-            entry: visible.state.entry(),
-            files: visible.state.files().clone(),
-            rows,
-        }
+        let rows = Dataset::ALL.map(|dataset| tables().flat_map(|table| table.batches(dataset)).cloned().collect());
+        Snapshot { tenant: self.id.clone(), entry: visible.state.entry(), files: visible.state.files().clone(), rows }
     }
 
     /// Its state, for people.

@@ -128,8 +128,7 @@ impl Entry {
             format: u32,
         }
         let corrupt = |detail: String| Error::corrupt(path, detail);
-        let Format { format } =
-            serde_json::from_slice(bytes).map_err(|e| corrupt(format!("no format: {e}")))?;
+        let Format { format } = serde_json::from_slice(bytes).map_err(|e| corrupt(format!("no format: {e}")))?;
         if format > FORMAT {
             let path = path.to_owned();
             return Err(Error::NewerFormat { path, found: format.to_string(), supported: FORMAT });

@@ -30,11 +30,7 @@ pub(crate) struct Loaded {
 ///
 /// # Errors
 /// [`Error::Corrupt`] names the entry that is missing, damaged or not chained to the one before.
-pub(crate) async fn load(
-    entries: &LocalEntries,
-    directory: Ulid,
-    payloads_since_ns: i64,
-) -> Result<Loaded, Error> {
+pub(crate) async fn load(entries: &LocalEntries, directory: Ulid, payloads_since_ns: i64) -> Result<Loaded, Error> {
     let last = last_entry(entries)?;
     let mut named = HashSet::new();
     let mut payloads = Vec::new();
@@ -56,25 +52,17 @@ pub(crate) async fn load(
 }
 
 /// Reads a tenant's entries up to one.
-pub(crate) async fn load_as_of(
-    entries: &LocalEntries,
-    directory: Ulid,
-    last: u64,
-) -> Result<State, Error> {
+pub(crate) async fn load_as_of(entries: &LocalEntries, directory: Ulid, last: u64) -> Result<State, Error> {
     Ok(read(entries, directory, last, |_| {}).await?.state)
 }
 
-async fn read(
-    entries: &LocalEntries,
-    directory: Ulid,
-    last: u64,
-    mut each: impl FnMut(Entry),
-) -> Result<Head, Error> {
+async fn read(entries: &LocalEntries, directory: Ulid, last: u64, mut each: impl FnMut(Entry)) -> Result<Head, Error> {
     let mut head = Head::new(State::new(entries.tenant.clone(), directory));
     let reads = stream::iter(1..=last).map(async |number| {
-        let bytes: Bytes = entries.read(number).await?.ok_or_else(|| {
-            Error::corrupt(&entries.path(number), "the entry is missing, though later ones exist")
-        })?;
+        let bytes: Bytes = entries
+            .read(number)
+            .await?
+            .ok_or_else(|| Error::corrupt(&entries.path(number), "the entry is missing, though later ones exist"))?;
         Ok::<_, Error>((number, bytes))
     });
     let mut reads = std::pin::pin!(reads.buffered(READS_AT_ONCE));

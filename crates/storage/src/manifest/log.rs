@@ -46,7 +46,8 @@ pub(crate) struct Intent {
 /// # Errors
 /// [`Error::Unavailable`] and [`Error::Io`]: the outcome is open; call again
 /// with the same intent. [`Error::Internal`]: somebody else committed what the
-/// intent was about; it must be given up. [`Error::Corrupt`]: the log is damaged.
+/// intent was about; it must be given up. [`Error::Poisoned`]: a sync failed;
+/// only a restart helps. [`Error::Corrupt`]: the log is damaged.
 pub(crate) async fn commit(
     store: &impl EntryStore,
     head: &mut Head,
@@ -74,6 +75,9 @@ pub(crate) async fn commit(
             head.advance(store, &entry, &bytes)?;
             return Ok(entry);
         };
+        if let Error::Poisoned { .. } = failure {
+            return Err(failure);
+        }
         let Some(found) = store.read(number).await? else {
             attempts += 1;
             if attempts == ATTEMPTS_PER_ENTRY {
@@ -99,12 +103,7 @@ impl Head {
     }
 
     /// Applies the entry behind the head, after checking that it belongs there.
-    pub(crate) fn advance(
-        &mut self,
-        store: &impl EntryStore,
-        entry: &Entry,
-        bytes: &[u8],
-    ) -> Result<(), Error> {
+    pub(crate) fn advance(&mut self, store: &impl EntryStore, entry: &Entry, bytes: &[u8]) -> Result<(), Error> {
         let path = store.path(self.state.entry() + 1);
         if entry.previous != self.hash {
             return Err(Error::corrupt(&path, "the hash of the entry before does not match"));

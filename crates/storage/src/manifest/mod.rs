@@ -12,3 +12,5 @@ pub(crate) use log::{Head, Intent, LocalEntries, commit};
 pub(crate) use state::State;
 pub(crate) use time::Time;
 
+#[cfg(test)]
+mod tests;

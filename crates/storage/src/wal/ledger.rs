@@ -72,8 +72,7 @@ impl Ledger {
             }
             let removed = if segment.damaged {
                 let kept = segment.path.with_extension("wal.corrupt");
-                fs::rename(&segment.path, kept)
-                    .and_then(|()| segment.path.parent().map_or(Ok(()), sync_dir))
+                fs::rename(&segment.path, kept).and_then(|()| segment.path.parent().map_or(Ok(()), sync_dir))
             } else {
                 fs::remove_file(&segment.path)
             };

@@ -14,3 +14,5 @@ pub(crate) use file::WalFile;
 pub(crate) use identity::identity;
 pub(crate) use ledger::{Ledger, Segment};
 
+#[cfg(test)]
+mod tests;

@@ -46,9 +46,7 @@ struct Tail {
 /// # Errors
 /// [`Error::Io`] and [`Error::NewerFormat`]. Damage is not an error but an event.
 pub(crate) fn read(dir: &Path, events: &mpsc::Sender<Event>) -> Result<End, Error> {
-    let send = |event| {
-        events.blocking_send(event).map_err(|_| Error::internal("replay was given up"))
-    };
+    let send = |event| events.blocking_send(event).map_err(|_| Error::internal("replay was given up"));
     let listing = list(dir)?;
     let mut sequence_next = 1;
     let mut tails: Vec<Tail> = Vec::new();
@@ -113,4 +111,3 @@ fn quarantine(dir: &Path, path: &Path) -> Result<(), Error> {
     std::fs::rename(path, path.with_extension("wal.corrupt")).map_err(|e| Error::io(path, e))?;
     crate::store::sync_dir(dir).map_err(|e| Error::io(dir, e))
 }
-

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::frame::{
-    BODY_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, HEADER_BYTES_MAX, HeaderError, SegmentHeader,
-};
+use super::frame::{BODY_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, HEADER_BYTES_MAX, HeaderError, SegmentHeader};
 use crate::Error;
 use crate::store::sync_dir;
 
@@ -60,8 +58,7 @@ pub(crate) fn create(dir: &Path, header: &SegmentHeader) -> Result<(File, u64), 
     let temporary = path.with_extension("wal.tmp");
     let bytes = header.encode();
     let make = || {
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(true).open(&temporary)?;
+        let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&temporary)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::hard_link(&temporary, &path)?;
@@ -130,11 +127,9 @@ impl SegmentReader {
         (&mut file).take(HEADER_BYTES_MAX as u64).read_to_end(&mut start).map_err(fatal)?;
         let (header, at) = SegmentHeader::decode(&start).map_err(|error| match error {
             HeaderError::Damaged(detail) => OpenError::Damaged(detail),
-            HeaderError::Newer(version) => OpenError::Fatal(Error::NewerFormat {
-                path: path.to_owned(),
-                found: version.to_string(),
-                supported: 1,
-            }),
+            HeaderError::Newer(version) => {
+                OpenError::Fatal(Error::NewerFormat { path: path.to_owned(), found: version.to_string(), supported: 1 })
+            }
         })?;
         if header.number != number {
             let detail = format!("header is that of segment {}", header.number);
