@@ -21,6 +21,7 @@ use crate::cli::DemoArgs;
 use crate::failure::Exit;
 use crate::place;
 use crate::terminal::{Output, say};
+use crate::waterfall::{self, Style};
 
 /// Hours of telemetry that wait to be sent.
 const HOURS_WAITING: usize = 8;
@@ -70,7 +71,11 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     tell(&report::verdict(&truths, &verdict))?;
 
     let shown = shown_trace(&truths).context("no attack was planted")?;
-    tell(&draw(&url, &shown).await?)?;
+    let (asked, trace) = (url.clone(), shown.clone());
+    let spans = tokio::task::spawn_blocking(move || api::spans(&asked, &trace))
+        .await
+        .context("the trace could not be read")??;
+    tell(&format!("trace {shown}:\n{}", waterfall::draw(&spans, Style::for_stdout())))?;
     tell(&report::next_commands(&url, &from, &to, &shown))?;
     say(format!("the demo took {:.1} s", began.elapsed().as_secs_f64()));
 
