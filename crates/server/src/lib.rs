@@ -1,0 +1,28 @@
+//! The server: OTLP receivers over gRPC and HTTP, and the HTTP API.
+//!
+//! ```text
+//! :4317 gRPC ─┐
+//! :4318 HTTP ─┼─→ authenticate ─→ bound, decompress ─→ Ingester ─→ decode ─→ Engine::append ─→ reply
+//! :4320 API ──┘
+//! :4320 API ────→ authenticate ─→ Queries::run ─→ render
+//! ```
+//!
+//! Only this crate knows HTTP. It reads the configuration; the binary reads the environment.
+
+mod api;
+mod app;
+mod auth;
+mod config;
+mod error;
+mod in_flight;
+mod ingest;
+mod otlp;
+mod quantity;
+mod server;
+mod telemetry;
+
+pub use app::{decoder, system_clock};
+pub use config::{Config, KeyConfig, LimitsConfig, ListenConfig, StorageConfig};
+pub use error::Error;
+pub use ingest::{Accepted, IngestError, Ingester};
+pub use server::{Running, Server, ServerOptions};
