@@ -1,0 +1,119 @@
+//! Errors of Parquet files that say which file.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::future::{BoxFuture, FutureExt};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+
+/// A file could not be read.
+#[derive(Debug)]
+pub(crate) struct FileError {
+    /// Its place in the store.
+    pub(crate) file: String,
+    /// Whether it is not there at all.
+    pub(crate) missing: bool,
+    /// What is wrong with it.
+    pub(crate) detail: String,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "file \"{}\": {}", self.file, self.detail)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// Makes readers whose errors carry a [`FileError`].
+pub(crate) struct NamedReaderFactory {
+    readers: CachedParquetFileReaderFactory,
+}
+
+impl NamedReaderFactory {
+    pub(crate) fn new(readers: CachedParquetFileReaderFactory) -> Self {
+        Self { readers }
+    }
+}
+
+impl fmt::Debug for NamedReaderFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamedReaderFactory").finish_non_exhaustive()
+    }
+}
+
+impl ParquetFileReaderFactory for NamedReaderFactory {
+    fn create_reader(
+        &self,
+        partition_index: usize,
+        file: PartitionedFile,
+        metadata_size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let name = file.object_meta.location.to_string();
+        let reader = self.readers.create_reader(partition_index, file, metadata_size_hint, metrics)?;
+        Ok(Box::new(NamedReader { name, reader }))
+    }
+}
+
+struct NamedReader {
+    name: String,
+    reader: Box<dyn AsyncFileReader + Send>,
+}
+
+fn named(file: &str, error: ParquetError) -> ParquetError {
+    let missing = is_missing(&error);
+    let detail = if missing { "it does not exist".to_owned() } else { first_line(&error.to_string()) };
+    ParquetError::External(Box::new(FileError { file: file.to_owned(), missing, detail }))
+}
+
+fn is_missing(error: &ParquetError) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })) {
+            return true;
+        }
+        if let Some(ParquetError::External(inner)) = error.downcast_ref() {
+            source = Some(inner.as_ref());
+            continue;
+        }
+        source = error.source();
+    }
+    false
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(300).collect()
+}
+
+impl AsyncFileReader for NamedReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<bytes::Bytes>> {
+        let name = self.name.clone();
+        self.reader.get_bytes(range).map(move |got| got.map_err(|e| named(&name, e))).boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<bytes::Bytes>>> {
+        let name = self.name.clone();
+        self.reader.get_byte_ranges(ranges).map(move |got| got.map_err(|e| named(&name, e))).boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        let name = self.name.clone();
+        self.reader.get_metadata(options).map(move |got| got.map_err(|e| named(&name, e))).boxed()
+    }
+}
