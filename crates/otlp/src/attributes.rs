@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, MapArray, StringBuilder,
-    StructArray,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, MapArray, StringBuilder, StructArray,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
@@ -15,11 +14,7 @@ use crate::rejects::Rejection;
 use crate::text::{quoted, value_of};
 
 /// Checks attributes against the limits; `owner` says whose they are.
-pub(crate) fn check_attributes(
-    owner: &str,
-    attributes: &[KeyValue],
-    limits: &DecodeLimits,
-) -> Result<(), Rejection> {
+pub(crate) fn check_attributes(owner: &str, attributes: &[KeyValue], limits: &DecodeLimits) -> Result<(), Rejection> {
     if attributes.len() > limits.attributes_max {
         return Err(Rejection::new(
             "attributes_count",
@@ -136,14 +131,9 @@ impl AttributeMaps {
             ],
             None,
         );
-        let DataType::Map(entry, sorted) = attribute_map_type() else {
-            unreachable!("attribute maps are maps")
-        };
-        let DataType::Struct(fields) = entry.data_type() else {
-            unreachable!("entries of maps are structs")
-        };
-        let entries =
-            StructArray::new(fields.clone(), vec![Arc::new(self.keys.finish()), Arc::new(value)], None);
+        let DataType::Map(entry, sorted) = attribute_map_type() else { unreachable!("attribute maps are maps") };
+        let DataType::Struct(fields) = entry.data_type() else { unreachable!("entries of maps are structs") };
+        let entries = StructArray::new(fields.clone(), vec![Arc::new(self.keys.finish()), Arc::new(value)], None);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         Arc::new(MapArray::new(entry, offsets, entries, None, sorted))
     }

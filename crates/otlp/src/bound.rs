@@ -57,12 +57,7 @@ impl Depth {
 /// not UTF-8 is not noticed here.
 ///
 /// Source: protobuf.dev/programming-guides/encoding.
-pub(crate) fn check(
-    signal: Signal,
-    body: &[u8],
-    limits: &DecodeLimits,
-    budget: &mut Budget,
-) -> Result<(), Error> {
+pub(crate) fn check(signal: Signal, body: &[u8], limits: &DecodeLimits, budget: &mut Budget) -> Result<(), Error> {
     let root = shapes::request(signal);
     let mut walk = Walk { body, at: 0, root };
     let mut stack = vec![Frame { shape: root, end: body.len(), depth: Depth::default() }];
@@ -149,13 +144,7 @@ impl Walk<'_> {
     }
 
     /// Passes over a field's content, or returns the message it begins.
-    fn field(
-        &mut self,
-        frame: Frame,
-        field: &Field,
-        wire: u8,
-        budget: &mut Budget,
-    ) -> Result<Option<Frame>, Error> {
+    fn field(&mut self, frame: Frame, field: &Field, wire: u8, budget: &mut Budget) -> Result<Option<Frame>, Error> {
         const WHAT: &str = "the decoded message";
         match (field.kind, wire) {
             (Kind::Message(shape), 2) => {

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use tracehound_schema::{Decoded, DecodeLimits, Encoding, Payload, Signal};
+use tracehound_schema::{DecodeLimits, Decoded, Encoding, Payload, Signal};
 
 use crate::budget::Budget;
 use crate::{Error, bound, json, logs, metrics, spans};
@@ -29,11 +29,8 @@ pub(crate) struct Context<'a> {
 ///
 /// Source: the OTLP specification 1.x and protobuf's JSON mapping.
 pub fn decode(payload: &Payload, limits: &DecodeLimits) -> Result<Decoded, Error> {
-    let context = Context {
-        limits,
-        received_at_ns: payload.received_at_ns,
-        ingest_key_id: payload.ingest_key_id.as_deref(),
-    };
+    let context =
+        Context { limits, received_at_ns: payload.received_at_ns, ingest_key_id: payload.ingest_key_id.as_deref() };
     match payload.signal {
         Signal::Traces => {
             let request: ExportTraceServiceRequest = parse(payload, limits)?;
@@ -50,19 +47,14 @@ pub fn decode(payload: &Payload, limits: &DecodeLimits) -> Result<Decoded, Error
     }
 }
 
-fn parse<M: Message + Default + json::FromJson>(
-    payload: &Payload,
-    limits: &DecodeLimits,
-) -> Result<M, Error> {
+fn parse<M: Message + Default + json::FromJson>(payload: &Payload, limits: &DecodeLimits) -> Result<M, Error> {
     let mut budget = Budget::new(limits.decoded_bytes_max);
     match payload.encoding {
         Encoding::Json => json::parse(payload.signal, &payload.body, limits, &mut budget),
         Encoding::Protobuf => {
             bound::check(payload.signal, &payload.body, limits, &mut budget)?;
-            M::decode(payload.body.as_ref()).map_err(|error| Error::Malformed {
-                what: request_name(payload.signal),
-                detail: error.to_string(),
-            })
+            M::decode(payload.body.as_ref())
+                .map_err(|error| Error::Malformed { what: request_name(payload.signal), detail: error.to_string() })
         }
     }
 }

@@ -10,9 +10,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, ListBuilder, StringBuilder};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use tracehound_schema::{
-    AttributeScope, ENTITY_COLUMNS, EntityRule, SpanDirection, entity_rules,
-};
+use tracehound_schema::{AttributeScope, ENTITY_COLUMNS, EntityRule, SpanDirection, entity_rules};
 
 use crate::text::{any_value, scalar_text, value_of};
 
@@ -60,9 +58,8 @@ impl Sources {
 
 static RECORD: LazyLock<Sources> = LazyLock::new(|| Sources::of(AttributeScope::Record));
 static RESOURCE: LazyLock<Sources> = LazyLock::new(|| Sources::of(AttributeScope::Resource));
-static OUTGOING: LazyLock<[bool; RULES]> = LazyLock::new(|| {
-    std::array::from_fn(|rule| entity_rules()[rule].direction == SpanDirection::Outgoing)
-});
+static OUTGOING: LazyLock<[bool; RULES]> =
+    LazyLock::new(|| std::array::from_fn(|rule| entity_rules()[rule].direction == SpanDirection::Outgoing));
 static ROLES: LazyLock<usize> = LazyLock::new(|| {
     let roles = entity_rules().iter().position(|rule| rule.column == "roles");
     roles.expect("the mapping has a rule for roles")
@@ -156,8 +153,7 @@ impl Default for Entities {
 impl Entities {
     /// Appends a record's entities; `span_kind` is 0 for what is not a span.
     pub(crate) fn append(&mut self, found: &Found<'_>, span_kind: i32) {
-        let incoming =
-            span_kind == SpanKind::Server as i32 || span_kind == SpanKind::Consumer as i32;
+        let incoming = span_kind == SpanKind::Server as i32 || span_kind == SpanKind::Consumer as i32;
         for (rule, column) in self.texts.iter_mut().enumerate() {
             let source = found.0[rule].filter(|_| !(incoming && OUTGOING[rule]));
             if rule == *ROLES {

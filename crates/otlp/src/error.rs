@@ -10,7 +10,9 @@ pub enum Error {
         detail: String,
     },
     /// Values nest deeper than the limit; the sender has to flatten them.
-    #[error("values nested too deeply at {place}: at most {levels_max} levels of arrays and maps (maps count one and a half, at most 45 in all) are accepted")]
+    #[error(
+        "values nested too deeply at {place}: at most {levels_max} levels of arrays and maps (maps count one and a half, at most 45 in all) are accepted"
+    )]
     TooDeep {
         /// The limit.
         levels_max: usize,

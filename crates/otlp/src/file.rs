@@ -67,13 +67,7 @@ impl<R: BufRead> MessageReader<R> {
     /// Reads from `input`, which must not be compressed any more; no message
     /// may have more than `message_bytes_max` bytes.
     pub fn new(input: R, message_bytes_max: usize) -> Self {
-        Self {
-            input: Buffer::new(input),
-            message_bytes_max,
-            form: None,
-            messages: 0,
-            done: false,
-        }
+        Self { input: Buffer::new(input), message_bytes_max, form: None, messages: 0, done: false }
     }
 
     /// The bytes that the messages so far took, with what stood between them.

@@ -23,11 +23,7 @@ pub(crate) fn check_required<const N: usize>(
 }
 
 /// Checks an id that may be empty or all zeros.
-pub(crate) fn check_optional<const N: usize>(
-    reason: &'static str,
-    name: &str,
-    id: &[u8],
-) -> Result<(), Rejection> {
+pub(crate) fn check_optional<const N: usize>(reason: &'static str, name: &str, id: &[u8]) -> Result<(), Rejection> {
     if id.len() == N || is_zero(id) {
         return Ok(());
     }

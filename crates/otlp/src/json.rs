@@ -51,10 +51,9 @@ pub(crate) fn parse<M: FromJson>(
         Ok(message)
     });
     match (reader.into_refusal(), parsed) {
-        (Some(Error::TooDeep { levels_max, .. }), Err(error)) => Err(Error::TooDeep {
-            levels_max,
-            place: format!("line {} column {}", error.line(), error.column()),
-        }),
+        (Some(Error::TooDeep { levels_max, .. }), Err(error)) => {
+            Err(Error::TooDeep { levels_max, place: format!("line {} column {}", error.line(), error.column()) })
+        }
         (Some(refusal), _) => Err(refusal),
         (None, Ok(message)) => Ok(message.unwrap_or_default()),
         (None, Err(error)) => Err(Error::Malformed { what, detail: error.to_string() }),

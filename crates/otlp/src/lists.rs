@@ -38,9 +38,7 @@ impl Lists {
     /// The column, of type `data_type`, from the columns of its elements' fields.
     pub(crate) fn finish(self, data_type: &DataType, fields: Vec<ArrayRef>) -> ArrayRef {
         let DataType::List(element) = data_type else { unreachable!("{data_type} is a list") };
-        let DataType::Struct(names) = element.data_type() else {
-            unreachable!("elements of {data_type} are structs")
-        };
+        let DataType::Struct(names) = element.data_type() else { unreachable!("elements of {data_type} are structs") };
         debug_assert!(fields.iter().all(|field| field.len() == self.elements));
         let elements = StructArray::new(names.clone(), fields, None);
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));

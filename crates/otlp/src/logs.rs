@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Array, RecordBatch, StringBuilder, UInt32Array,
-};
+use arrow::array::{ArrayRef, BinaryBuilder, Int32Array, RecordBatch, StringBuilder, UInt32Array};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message;
-use tracehound_schema::{Dataset, Decoded, DecodeLimits, Signal, any_value_to_text};
+use tracehound_schema::{Dataset, DecodeLimits, Decoded, Signal, any_value_to_text};
 
 use crate::Error;
 use crate::attributes::{AttributeMaps, check_attributes, map_bytes, value_bytes};
@@ -18,9 +16,7 @@ use crate::decode::Context;
 use crate::entities::{Entities, Found};
 use crate::ids::{Ids, check_optional};
 use crate::origin::{Origin, Origins};
-use crate::receipt::{
-    TimeFlags, TimeFlagsColumn, ingest_times, key_ids, optional_times, stored, times,
-};
+use crate::receipt::{TimeFlags, TimeFlagsColumn, ingest_times, key_ids, optional_times, stored, times};
 use crate::rejects::{Rejection, Rejects};
 use crate::text::{any_value, append_text};
 
@@ -28,10 +24,7 @@ use crate::text::{any_value, append_text};
 ///
 /// # Errors
 /// [`Error::TooLarge`] if the rows would be: resource and scope stand in each.
-pub(crate) fn decode(
-    request: &ExportLogsServiceRequest,
-    context: Context<'_>,
-) -> Result<Decoded, Error> {
+pub(crate) fn decode(request: &ExportLogsServiceRequest, context: Context<'_>) -> Result<Decoded, Error> {
     let mut budget = Budget::new(context.limits.decoded_bytes_max);
     let mut rejects = Rejects::new(context, Signal::Logs);
     let mut columns = Columns::default();
@@ -177,7 +170,6 @@ impl Columns {
         columns.push(key_ids(context.ingest_key_id, rows));
         columns.push(self.time_flags.finish());
         columns.extend(self.entities.finish());
-        RecordBatch::try_new(Dataset::Logs.schema(), columns)
-            .expect("columns stand in the order of the schema")
+        RecordBatch::try_new(Dataset::Logs.schema(), columns).expect("columns stand in the order of the schema")
     }
 }

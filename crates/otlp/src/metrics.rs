@@ -6,7 +6,7 @@ mod point;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use tracehound_schema::{Decoded, DecodeLimits, Signal};
+use tracehound_schema::{DecodeLimits, Decoded, Signal};
 
 use crate::Error;
 use crate::attributes::check_attributes;
@@ -27,10 +27,7 @@ pub(crate) use point::{EXPONENTIAL_HISTOGRAM, GAUGE, HISTOGRAM, SUM, SUMMARY};
 ///
 /// # Errors
 /// [`Error::TooLarge`] if the rows would be: resource, scope and metric stand in each.
-pub(crate) fn decode(
-    request: &ExportMetricsServiceRequest,
-    context: Context<'_>,
-) -> Result<Decoded, Error> {
+pub(crate) fn decode(request: &ExportMetricsServiceRequest, context: Context<'_>) -> Result<Decoded, Error> {
     let mut decoder = Decoder {
         context,
         budget: Budget::new(context.limits.decoded_bytes_max),
@@ -79,9 +76,8 @@ impl Decoder<'_> {
         for metric in metrics {
             let Some(data) = &metric.data else { continue };
             let kind = Kind::of(data);
-            let metric_check = origin_check.clone().and_then(|()| {
-                check_attributes("the metric's metadata", &metric.metadata, limits)
-            });
+            let metric_check =
+                origin_check.clone().and_then(|()| check_attributes("the metric's metadata", &metric.metadata, limits));
             let metric_bytes = origin_bytes + point::metric_bytes(metric);
             let series = of_origin.of_metric(
                 &metric.name,

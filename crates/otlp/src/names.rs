@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-pub(crate) const SPAN_KINDS: &[&str] =
-    &["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
+pub(crate) const SPAN_KINDS: &[&str] = &["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
 pub(crate) const STATUS_CODES: &[&str] = &["UNSET", "OK", "ERROR"];
 pub(crate) const TEMPORALITIES: &[&str] = &["UNSPECIFIED", "DELTA", "CUMULATIVE"];
 

@@ -41,15 +41,13 @@ impl Origin<'_> {
         if children > limits.children_max {
             return Err(Rejection::new(
                 "children_count",
-                format!("the resource has {children} entity references and keys, at most {} are accepted", limits.children_max),
+                format!(
+                    "the resource has {children} entity references and keys, at most {} are accepted",
+                    limits.children_max
+                ),
             ));
         }
-        let texts = [
-            self.resource_schema_url,
-            self.scope_schema_url,
-            &self.scope.name,
-            &self.scope.version,
-        ];
+        let texts = [self.resource_schema_url, self.scope_schema_url, &self.scope.name, &self.scope.version];
         if let Some(text) = texts.iter().find(|text| text.len() > limits.attribute_bytes_max) {
             return Err(Rejection::new(
                 "attribute_bytes",
@@ -187,10 +185,9 @@ impl EntityRefs {
         for entity in refs {
             self.schema_url.append_value(&entity.schema_url);
             self.kind.append_value(&entity.r#type);
-            for (column, keys) in [
-                (&mut self.id_keys, &entity.id_keys),
-                (&mut self.description_keys, &entity.description_keys),
-            ] {
+            for (column, keys) in
+                [(&mut self.id_keys, &entity.id_keys), (&mut self.description_keys, &entity.description_keys)]
+            {
                 keys.iter().for_each(|key| column.values().append_value(key));
                 column.append(true);
             }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, ListBuilder, StringArray, StringBuilder, TimestampNanosecondArray,
-};
+use arrow::array::{ArrayRef, ListBuilder, StringArray, StringBuilder, TimestampNanosecondArray};
 
 /// `count` times the receive time.
 pub(crate) fn ingest_times(received_at_ns: i64, count: usize) -> ArrayRef {

@@ -3,9 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryBuilder, RecordBatch, StringBuilder, UInt64Builder,
-};
+use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch, StringBuilder, UInt64Builder};
 use prost::Message;
 use tracehound_schema::{Dataset, Signal};
 
@@ -91,11 +89,7 @@ impl<'a> Rejects<'a> {
         self.count += 1;
         match self.tallies.iter_mut().find(|tally| tally.reason == rejection.reason) {
             Some(tally) => tally.count += 1,
-            None => self.tallies.push(Tally {
-                reason: rejection.reason,
-                count: 1,
-                example: rejection.detail.clone(),
-            }),
+            None => self.tallies.push(Tally { reason: rejection.reason, count: 1, example: rejection.detail.clone() }),
         }
         Ok(())
     }

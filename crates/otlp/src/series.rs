@@ -29,14 +29,7 @@ impl Series {
     }
 
     /// The series of a metric of that origin.
-    pub(crate) fn of_metric(
-        &self,
-        name: &str,
-        unit: &str,
-        kind: &str,
-        temporality: i32,
-        is_monotonic: bool,
-    ) -> Self {
+    pub(crate) fn of_metric(&self, name: &str, unit: &str, kind: &str, temporality: i32, is_monotonic: bool) -> Self {
         let mut series = self.clone();
         for text in [name, unit, kind] {
             series.bytes(text.as_bytes());

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, RecordBatch, StringBuilder, UInt32Array, UInt32Builder,
-};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringBuilder, UInt32Array, UInt32Builder};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
-use tracehound_schema::{Dataset, Decoded, DecodeLimits, Signal};
+use tracehound_schema::{Dataset, DecodeLimits, Decoded, Signal};
 
 use crate::Error;
 use crate::attributes::{AttributeMaps, check_attributes, map_bytes};
@@ -28,10 +26,7 @@ use crate::text::append_text;
 ///
 /// # Errors
 /// [`Error::TooLarge`] if the rows would be: resource and scope stand in each.
-pub(crate) fn decode(
-    request: &ExportTraceServiceRequest,
-    context: Context<'_>,
-) -> Result<Decoded, Error> {
+pub(crate) fn decode(request: &ExportTraceServiceRequest, context: Context<'_>) -> Result<Decoded, Error> {
     let mut budget = Budget::new(context.limits.decoded_bytes_max);
     let mut rejects = Rejects::new(context, Signal::Traces);
     let mut columns = Columns::default();
@@ -96,11 +91,7 @@ fn check(span: &Span, limits: &DecodeLimits) -> Result<(), Rejection> {
 }
 
 /// Checks the number of a record's `what` against the limit.
-pub(crate) fn check_children(
-    what: &str,
-    count: usize,
-    limits: &DecodeLimits,
-) -> Result<(), Rejection> {
+pub(crate) fn check_children(what: &str, count: usize, limits: &DecodeLimits) -> Result<(), Rejection> {
     if count <= limits.children_max {
         return Ok(());
     }
@@ -160,8 +151,7 @@ impl Columns {
         self.flags.push(span.flags);
         self.name.append_value(&span.name);
         self.kind.append_value(name_of(SPAN_KINDS, span.kind));
-        let (code, message) =
-            span.status.as_ref().map_or((0, ""), |status| (status.code, &status.message));
+        let (code, message) = span.status.as_ref().map_or((0, ""), |status| (status.code, &status.message));
         self.status_code.append_value(name_of(STATUS_CODES, code));
         append_text(&mut self.status_message, message);
         self.events.append(&span.events);
@@ -208,8 +198,7 @@ impl Columns {
         columns.push(key_ids(context.ingest_key_id, rows));
         columns.push(self.time_flags.finish());
         columns.extend(self.entities.finish());
-        RecordBatch::try_new(Dataset::Spans.schema(), columns)
-            .expect("columns stand in the order of the schema")
+        RecordBatch::try_new(Dataset::Spans.schema(), columns).expect("columns stand in the order of the schema")
     }
 }
 

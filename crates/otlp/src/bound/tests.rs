@@ -111,10 +111,7 @@ fn broken_wire_data_is_malformed() {
         (of_span(&[0x39, 1, 2]), "truncated field at byte 7 in Span"),
         (of_span(&field(9, &[0x0a, 200, 1])), "length 200 beyond the end of its message at byte 11 in KeyValue"),
     ] {
-        let expected = Error::Malformed {
-            what: "ExportTraceServiceRequest",
-            detail: detail.to_owned(),
-        };
+        let expected = Error::Malformed { what: "ExportTraceServiceRequest", detail: detail.to_owned() };
         assert_eq!(walk(Signal::Traces, &body, &limits), Err(expected), "{body:?}");
     }
 }

@@ -1,15 +1,12 @@
 use arrow::array::{Array, BooleanArray, RecordBatch};
-use arrow::datatypes::{
-    Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type,
-};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt32Type, UInt64Type};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary,
-    SummaryDataPoint, exemplar, number_data_point,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar, number_data_point,
 };
 use prost::Message;
 
@@ -94,10 +91,7 @@ impl Metrics {
                 is_monotonic: self.is_monotonic.is_valid(row) && self.is_monotonic.value(row),
                 ..Sum::default()
             }),
-            HISTOGRAM => Data::Histogram(Histogram {
-                aggregation_temporality: temporality()?,
-                ..Histogram::default()
-            }),
+            HISTOGRAM => Data::Histogram(Histogram { aggregation_temporality: temporality()?, ..Histogram::default() }),
             EXPONENTIAL_HISTOGRAM => Data::ExponentialHistogram(ExponentialHistogram {
                 aggregation_temporality: temporality()?,
                 ..ExponentialHistogram::default()
@@ -250,10 +244,8 @@ impl Points {
     }
 
     fn summary(&self, row: usize) -> Result<SummaryDataPoint, Error> {
-        let quantile = |index| ValueAtQuantile {
-            quantile: self.quantile.get(index),
-            value: self.quantile_value.get(index),
-        };
+        let quantile =
+            |index| ValueAtQuantile { quantile: self.quantile.get(index), value: self.quantile_value.get(index) };
         Ok(SummaryDataPoint {
             attributes: self.attributes.get(row)?,
             start_time_unix_nano: self.start_time(row),

@@ -90,13 +90,6 @@ impl Origins {
         let new_resource = self.last.as_ref().is_none_or(|last| last[0] != keys[0]);
         let new_scope = new_resource || self.last.as_ref().is_none_or(|last| last[1] != keys[1]);
         self.last = Some(keys);
-        Ok(Origin {
-            resource,
-            resource_schema_url,
-            scope,
-            scope_schema_url,
-            new_resource,
-            new_scope,
-        })
+        Ok(Origin { resource, resource_schema_url, scope, scope_schema_url, new_resource, new_scope })
     }
 }

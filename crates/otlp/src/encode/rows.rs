@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray,
-    Float64Array, Int64Array, ListArray, MapArray, PrimitiveArray, RecordBatch, StringArray,
-    StructArray,
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array,
+    ListArray, MapArray, PrimitiveArray, RecordBatch, StringArray, StructArray,
 };
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use prost::Message;
@@ -33,11 +32,7 @@ impl Columns {
     /// The column `name`, which must be a `T`.
     fn get<T: Array + Clone + 'static>(&self, name: &str) -> Result<T, Error> {
         let wrong = |what: &str| Error::Rows { detail: format!("column {name} {what}") };
-        let (_, column) = self
-            .columns
-            .iter()
-            .find(|(known, _)| known == name)
-            .ok_or_else(|| wrong("is missing"))?;
+        let (_, column) = self.columns.iter().find(|(known, _)| known == name).ok_or_else(|| wrong("is missing"))?;
         let unexpected = || wrong(&format!("has type {}", column.data_type()));
         column.as_any().downcast_ref::<T>().cloned().ok_or_else(unexpected)
     }
@@ -76,10 +71,7 @@ impl Columns {
     }
 
     /// A column of lists of numbers.
-    pub(super) fn number_lists<T: ArrowPrimitiveType>(
-        &self,
-        name: &str,
-    ) -> Result<NumberLists<T>, Error> {
+    pub(super) fn number_lists<T: ArrowPrimitiveType>(&self, name: &str) -> Result<NumberLists<T>, Error> {
         let lists: ListArray = self.get(name)?;
         let unexpected = || Error::Rows { detail: format!("column {name} has other elements") };
         let elements = lists.values().as_any().downcast_ref().cloned().ok_or_else(unexpected)?;
@@ -220,11 +212,7 @@ impl Attributes {
     /// The attributes of a row.
     pub(super) fn get(&self, row: usize) -> Result<Vec<KeyValue>, Error> {
         let entry = |index: usize| {
-            Ok(KeyValue {
-                key: self.keys.value(index).to_owned(),
-                value: self.value(index)?,
-                key_strindex: 0,
-            })
+            Ok(KeyValue { key: self.keys.value(index).to_owned(), value: self.value(index)?, key_strindex: 0 })
         };
         (self.offsets[row]..self.offsets[row + 1]).map(entry).collect()
     }

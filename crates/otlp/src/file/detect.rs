@@ -135,18 +135,13 @@ impl<'de> Visitor<'de> for Signals {
 pub(super) fn protobuf_signal(body: &[u8]) -> Result<Signal, String> {
     let counts = Signal::ALL.map(|signal| (sensible(signal, body), signal));
     let most = counts.iter().filter_map(|(count, _)| count.as_ref().ok()).max().copied();
-    let best = |(count, signal): &(Result<usize, String>, Signal)| {
-        (count.as_ref().ok() == most.as_ref()).then_some(*signal)
-    };
+    let best =
+        |(count, signal): &(Result<usize, String>, Signal)| (count.as_ref().ok() == most.as_ref()).then_some(*signal);
     let best: Vec<Signal> = counts.iter().filter_map(best).collect();
     match (most, best.as_slice()) {
-        (Some(0), _) => {
-            Err("cannot tell its signal: it has no spans, log records or data points".to_owned())
-        }
+        (Some(0), _) => Err("cannot tell its signal: it has no spans, log records or data points".to_owned()),
         (Some(_), [signal]) => Ok(*signal),
-        (Some(_), _) => {
-            Err("cannot tell its signal: it could be more than one; send it as JSON".to_owned())
-        }
+        (Some(_), _) => Err("cannot tell its signal: it could be more than one; send it as JSON".to_owned()),
         (None, _) => {
             let [(error, _), ..] = counts;
             Err(format!("not an OTLP message: {}", error.err().unwrap_or_default()))
@@ -170,14 +165,11 @@ fn sensible(signal: Signal, body: &[u8]) -> Result<usize, String> {
             let request = ExportLogsServiceRequest::decode(body).map_err(|error| error.to_string())?;
             let scopes = request.resource_logs.iter().flat_map(|of| &of.scope_logs);
             let timed = |log: &&LogRecord| log.time_unix_nano != 0 || log.observed_time_unix_nano != 0;
-            let says = |log: &&LogRecord| {
-                log.body.is_some() || log.severity_number != 0 || !log.attributes.is_empty()
-            };
+            let says = |log: &&LogRecord| log.body.is_some() || log.severity_number != 0 || !log.attributes.is_empty();
             Ok(scopes.flat_map(|of| &of.log_records).filter(|log| timed(log) || says(log)).count())
         }
         Signal::Metrics => {
-            let request =
-                ExportMetricsServiceRequest::decode(body).map_err(|error| error.to_string())?;
+            let request = ExportMetricsServiceRequest::decode(body).map_err(|error| error.to_string())?;
             let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
             let metrics = scopes.flat_map(|of| &of.metrics);
             Ok(metrics.filter(|metric| !metric.name.is_empty() && metric.data.is_some()).count())

@@ -66,12 +66,7 @@ pub(crate) trait FromJson: Default {
 
     /// Reads the value of field `key` into `self`, or passes over it if it is unknown.
     #[doc(hidden)]
-    fn field<'de, A: MapAccess<'de>>(
-        &mut self,
-        key: &str,
-        map: &mut A,
-        reader: &Reader<'_>,
-    ) -> Result<(), A::Error>;
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A, reader: &Reader<'_>) -> Result<(), A::Error>;
 }
 
 /// A way to read a JSON value.
@@ -81,10 +76,7 @@ pub(super) trait Read {
 }
 
 /// Reads the value that follows a key.
-pub(super) fn next<'de, R: Read, A: MapAccess<'de>>(
-    map: &mut A,
-    reader: &Reader<'_>,
-) -> Result<R::Out, A::Error> {
+pub(super) fn next<'de, R: Read, A: MapAccess<'de>>(map: &mut A, reader: &Reader<'_>) -> Result<R::Out, A::Error> {
     map.next_value_seed(Seed::<R>(reader, PhantomData))
 }
 
@@ -158,11 +150,7 @@ impl<S: Scalar> Visitor<'_> for ScalarVisitor<'_, '_, S> {
     }
 }
 
-fn known<T, E: serde::de::Error>(
-    value: Option<T>,
-    found: impl Fn() -> String,
-    expected: &str,
-) -> Result<Option<T>, E> {
+fn known<T, E: serde::de::Error>(value: Option<T>, found: impl Fn() -> String, expected: &str) -> Result<Option<T>, E> {
     match value {
         Some(value) => Ok(Some(value)),
         None => Err(E::custom(format!("{} is not {expected}", found()))),

@@ -1,8 +1,8 @@
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::AnyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::{SummaryDataPoint, metric};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tracehound_schema::{DecodeLimits, Signal};
@@ -28,10 +28,8 @@ fn span(fields: &str) -> Result<Span, Error> {
 
 /// A log body, which may be any value.
 fn value(json: &str) -> Result<Option<AnyValue>, Error> {
-    let request: ExportLogsServiceRequest = read(
-        Signal::Logs,
-        &format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{json}}}]}}]}}]}}"#),
-    )?;
+    let request: ExportLogsServiceRequest =
+        read(Signal::Logs, &format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{json}}}]}}]}}]}}"#))?;
     Ok(request.resource_logs[0].scope_logs[0].log_records[0].body.clone())
 }
 
@@ -39,7 +37,9 @@ fn value(json: &str) -> Result<Option<AnyValue>, Error> {
 fn point(fields: &str) -> Result<SummaryDataPoint, Error> {
     let request: ExportMetricsServiceRequest = read(
         Signal::Metrics,
-        &format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"summary":{{"dataPoints":[{{{fields}}}]}}}}]}}]}}]}}"#),
+        &format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"summary":{{"dataPoints":[{{{fields}}}]}}}}]}}]}}]}}"#
+        ),
     )?;
     match &request.resource_metrics[0].scope_metrics[0].metrics[0].data {
         Some(metric::Data::Summary(summary)) => Ok(summary.data_points[0].clone()),
@@ -198,8 +198,7 @@ fn memory_is_bounded() {
     let spans = vec!["{}"; 10_000].join(",");
     let json = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
     let mut budget = Budget::new(limits.decoded_bytes_max);
-    let refused: Result<ExportTraceServiceRequest, _> =
-        parse(Signal::Traces, json.as_bytes(), &limits, &mut budget);
+    let refused: Result<ExportTraceServiceRequest, _> = parse(Signal::Traces, json.as_bytes(), &limits, &mut budget);
     assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
 }
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Float64Array, Float64Builder, Int32Builder,
-    Int64Builder, ListBuilder, PrimitiveBuilder, RecordBatch, StringBuilder, UInt32Array,
-    UInt64Builder,
+    ArrayRef, BooleanBuilder, FixedSizeBinaryBuilder, Float64Array, Float64Builder, Int32Builder, Int64Builder,
+    ListBuilder, PrimitiveBuilder, RecordBatch, StringBuilder, UInt32Array, UInt64Builder,
 };
 use arrow::datatypes::{ArrowPrimitiveType, Float64Type, UInt64Type};
 use opentelemetry_proto::tonic::metrics::v1::exemplar::Value;
@@ -13,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile
 use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric};
 use tracehound_schema::Dataset;
 
-use super::point::{Kind, Point};
+use super::point::{Kind, Point, without_negative_zero};
 use crate::attributes::AttributeMaps;
 use crate::decode::Context;
 use crate::entities::{Entities, Found};
@@ -21,9 +20,7 @@ use crate::ids::Ids;
 use crate::lists::Lists;
 use crate::names::{TEMPORALITIES, name_of};
 use crate::origin::Origins;
-use crate::receipt::{
-    TimeFlags, TimeFlagsColumn, ingest_times, key_ids, optional_times, stored, times,
-};
+use crate::receipt::{TimeFlags, TimeFlagsColumn, ingest_times, key_ids, optional_times, stored, times};
 use crate::text::append_text;
 
 #[derive(Debug)]
@@ -189,8 +186,7 @@ impl Columns {
         columns.push(key_ids(context.ingest_key_id, rows));
         columns.push(self.time_flags.finish());
         columns.extend(self.entities.finish());
-        RecordBatch::try_new(Dataset::Metrics.schema(), columns)
-            .expect("columns stand in the order of the schema")
+        RecordBatch::try_new(Dataset::Metrics.schema(), columns).expect("columns stand in the order of the schema")
     }
 }
 
@@ -226,18 +222,16 @@ impl Quantiles {
     fn append(&mut self, quantiles: Option<&[ValueAtQuantile]>) {
         self.lists.append(quantiles.map(<[_]>::len));
         for at in quantiles.unwrap_or(&[]) {
-            self.quantile.push(at.quantile);
-            self.value.push(at.value);
+            self.quantile.push(without_negative_zero(at.quantile));
+            self.value.push(without_negative_zero(at.value));
         }
     }
 
     fn finish(self) -> ArrayRef {
         let schema = Dataset::Metrics.schema();
         let field = schema.field_with_name("quantiles").expect("metrics have quantiles");
-        let fields: Vec<ArrayRef> = vec![
-            Arc::new(Float64Array::from(self.quantile)),
-            Arc::new(Float64Array::from(self.value)),
-        ];
+        let fields: Vec<ArrayRef> =
+            vec![Arc::new(Float64Array::from(self.quantile)), Arc::new(Float64Array::from(self.value))];
         self.lists.finish(field.data_type(), fields)
     }
 }

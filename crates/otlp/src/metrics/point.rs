@@ -6,8 +6,8 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, Sum, Summary, SummaryDataPoint,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, Sum, Summary, SummaryDataPoint,
 };
 
 use crate::attributes::map_bytes;
@@ -32,9 +32,7 @@ impl Kind {
             Data::Gauge(_) => (GAUGE, None, None),
             Data::Sum(sum) => (SUM, Some(sum.aggregation_temporality), Some(sum.is_monotonic)),
             Data::Histogram(data) => (HISTOGRAM, Some(data.aggregation_temporality), None),
-            Data::ExponentialHistogram(data) => {
-                (EXPONENTIAL_HISTOGRAM, Some(data.aggregation_temporality), None)
-            }
+            Data::ExponentialHistogram(data) => (EXPONENTIAL_HISTOGRAM, Some(data.aggregation_temporality), None),
             Data::Summary(_) => (SUMMARY, None, None),
         };
         Self { name, temporality, is_monotonic }
@@ -82,9 +80,7 @@ impl Point<'_> {
     pub(super) fn bytes(&self) -> usize {
         let lists: usize = self.children().iter().map(|(_, count)| 16 * count).sum();
         let exemplar = |exemplar: &Exemplar| 64 + map_bytes(&exemplar.filtered_attributes);
-        350 + lists
-            + map_bytes(self.attributes)
-            + self.exemplars.iter().map(exemplar).sum::<usize>()
+        350 + lists + map_bytes(self.attributes) + self.exemplars.iter().map(exemplar).sum::<usize>()
     }
 }
 
@@ -152,7 +148,7 @@ fn exponential(point: &ExponentialHistogramDataPoint) -> Point<'_> {
         max: point.max,
         scale: Some(point.scale),
         zero_count: Some(point.zero_count),
-        zero_threshold: Some(point.zero_threshold),
+        zero_threshold: Some(without_negative_zero(point.zero_threshold)),
         positive: Some(buckets(point.positive.as_ref())),
         negative: Some(buckets(point.negative.as_ref())),
         exemplars: &point.exemplars,
@@ -172,11 +168,16 @@ fn summary(point: &SummaryDataPoint) -> Point<'_> {
         time: point.time_unix_nano,
         flags: point.flags,
         count: Some(point.count),
-        sum: Some(point.sum),
+        sum: Some(without_negative_zero(point.sum)),
         quantiles: Some(&point.quantile_values),
         attributes: &point.attributes,
         ..Point::default()
     }
+}
+
+/// A plain field's negative zero is zero: protobuf does not send it.
+pub(super) fn without_negative_zero(value: f64) -> f64 {
+    if value == 0.0 { 0.0 } else { value }
 }
 
 /// A metric with only one of its points, as a rejected point is kept.
@@ -184,17 +185,14 @@ pub(super) fn with_one_point(metric: &Metric, data: &Data, index: usize) -> Metr
     let data = match data {
         Data::Gauge(data) => Data::Gauge(Gauge { data_points: vec![data.data_points[index].clone()] }),
         Data::Sum(data) => Data::Sum(Sum { data_points: vec![data.data_points[index].clone()], ..*data }),
-        Data::Histogram(data) => Data::Histogram(Histogram {
-            data_points: vec![data.data_points[index].clone()],
-            ..*data
-        }),
+        Data::Histogram(data) => {
+            Data::Histogram(Histogram { data_points: vec![data.data_points[index].clone()], ..*data })
+        }
         Data::ExponentialHistogram(data) => Data::ExponentialHistogram(ExponentialHistogram {
             data_points: vec![data.data_points[index].clone()],
             ..*data
         }),
-        Data::Summary(data) => {
-            Data::Summary(Summary { data_points: vec![data.data_points[index].clone()] })
-        }
+        Data::Summary(data) => Data::Summary(Summary { data_points: vec![data.data_points[index].clone()] }),
     };
     Metric {
         name: metric.name.clone(),
