@@ -6,7 +6,7 @@
 -- window: 24h
 -- param: history text = "28 days" — how far back known destinations are looked for
 -- param: min_age text = "7 days" — a service first seen later than this before the window is too new to judge
--- param: internal text = "(^|[.])(internal|local|localhost|svc|lan|corp|home[.]arpa)$|^[^.:]*$|^(10|127)[.]|^192[.]168[.]|^172[.](1[6-9]|2[0-9]|3[01])[.]|^169[.]254[.]|^::1$|^f[cd]|^fe80" — which hosts are the company's own, as a regular expression
+-- param: internal text = "(^|[.])(internal|local|localhost|svc|lan|corp|home[.]arpa)$|^[^.:]*$|^(10|127)[.]|^192[.]168[.]|^172[.](1[6-9]|2[0-9]|3[01])[.]|^169[.]254[.]|^::1$|^f[cd][0-9a-f]{2}:|^fe80:" — which hosts are the company's own, as a regular expression
 -- param: allowed text = "" — domains that are known to be fine, separated by commas
 -- benign: a release with a new supplier; a supplier that moved to a new domain
 -- next: find the release and its owner; run supply-chain and pii-leaves-boundary for the same window

@@ -7,7 +7,7 @@
 -- param: history text = "28 days" — how far back known receivers are looked for
 -- param: classification text = "PII" — the class of data that is looked for
 -- param: min_seen int = 3 — a destination is known when the service called it this often after touching such data
--- param: internal text = "(^|[.])(internal|local|localhost|svc|lan|corp|home[.]arpa)$|^[^.:]*$|^(10|127)[.]|^192[.]168[.]|^172[.](1[6-9]|2[0-9]|3[01])[.]|^169[.]254[.]|^::1$|^f[cd]|^fe80" — which hosts lie inside the boundary, as a regular expression
+-- param: internal text = "(^|[.])(internal|local|localhost|svc|lan|corp|home[.]arpa)$|^[^.:]*$|^(10|127)[.]|^192[.]168[.]|^172[.](1[6-9]|2[0-9]|3[01])[.]|^169[.]254[.]|^::1$|^f[cd][0-9a-f]{2}:|^fe80:" — which hosts lie inside the boundary, as a regular expression
 -- param: allowed text = "" — domains outside that may receive such data, separated by commas
 -- benign: a new processor under contract, before it is in the allowed list
 -- next: sum the bytes, list the data subjects of the traces, ask for the contract

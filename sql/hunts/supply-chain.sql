@@ -9,7 +9,7 @@
 -- param: usage text = "(^|[.])(cpu[.](utilization|usage|time)|network[.]io)$" — the metrics of CPU and network use, as a regular expression
 -- param: factor double = 1.5 — a jump is at least this many times the median hour
 -- param: max_error_share double = 0.01 — logs are clean below this share of errors
--- param: internal text = "(^|[.])(internal|local|localhost|svc|lan|corp|home[.]arpa)$|^[^.:]*$|^(10|127)[.]|^192[.]168[.]|^172[.](1[6-9]|2[0-9]|3[01])[.]|^169[.]254[.]|^::1$|^f[cd]|^fe80" — which hosts are the company's own, as a regular expression
+-- param: internal text = "(^|[.])(internal|local|localhost|svc|lan|corp|home[.]arpa)$|^[^.:]*$|^(10|127)[.]|^192[.]168[.]|^172[.](1[6-9]|2[0-9]|3[01])[.]|^169[.]254[.]|^::1$|^f[cd][0-9a-f]{2}:|^fe80:" — which hosts are the company's own, as a regular expression
 -- benign: a release that does more work and calls a new supplier
 -- next: compare the dependencies of the last two builds; look at the spans that made the calls
 WITH
