@@ -1,12 +1,15 @@
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracehound_query::{hunts, time};
+use tracehound_server::{Config, Running, Server, ServerOptions};
 
 use super::api;
 use super::attacks::Truth;
@@ -25,6 +28,8 @@ use crate::waterfall::{self, Style};
 
 /// Hours of telemetry that wait to be sent.
 const HOURS_WAITING: usize = 8;
+/// The most time of one hunt.
+const HUNT_TIME: Duration = Duration::from_secs(110);
 
 /// Runs the demo: a server, a company's telemetry over OTLP/gRPC, the hunts,
 /// one trace; then serves until interrupted, or ends with `--once`.
@@ -81,11 +86,34 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
     if !args.once {
         tell(&format!("serving on {url} until interrupted (Ctrl-C)"))?;
-        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+        interrupted().await?;
     }
     server.shutdown().await.context("the server did not shut down cleanly")?;
     let right = verdict.is_right() || !args.once;
     Ok(if right { ExitCode::SUCCESS } else { Exit::CheckFailed.into() })
+}
+
+/// Starts the server on the usual ports where they are free, so that commands
+/// need no address; with `--once` on any free ones.
+async fn serve(dir: &Path, once: bool) -> anyhow::Result<Running> {
+    let mut config = Config::default();
+    let listen = &mut config.listen;
+    for address in [&mut listen.http, &mut listen.otlp_grpc, &mut listen.otlp_http] {
+        if once || TcpListener::bind(*address).is_err() {
+            address.set_port(0);
+        }
+    }
+    config.limits.query_timeout = HUNT_TIME;
+    Server::start(ServerOptions::new(config, dir)).await.context("the demo's server cannot start")
+}
+
+/// Waits until somebody ends the demo.
+async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// The end of the data: the time asked for, or now, to the full hour before.
