@@ -3,6 +3,8 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use tempfile::TempDir;
 use tracehound_schema::{Dataset, Hour};
 
@@ -96,6 +98,41 @@ fn late_hours_share_a_file() {
     assert_eq!((late.len(), late[0].rows), (1, 4));
     assert_eq!(late[0].hours, (Hour::containing(i64::MIN), Hour::containing(2 * Hour::LENGTH_NS)));
     assert_eq!(files.iter().map(|file| file.rows).sum::<u64>(), rows.len() as u64);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// Whatever the times: each row is in one file, within its hours, and files are sorted.
+    #[test]
+    fn every_row_is_in_one_file_where_it_belongs(
+        times in vec(prop_oneof![any::<i64>(), 0..40 * Hour::LENGTH_NS], 1..150),
+        split in 1..20_usize,
+    ) {
+        let dir = TempDir::new().unwrap();
+        let store = LocalStore::open(dir.path()).unwrap();
+        let names: Vec<_> = (0..times.len()).map(|row| row.to_string()).collect();
+        let service = |row: usize| ["a", "b", "c"][row * 7 % 3];
+        let rows: Vec<_> = (0..times.len()).map(|row| (times[row], service(row), names[row].as_str())).collect();
+        let batches: Vec<_> = rows.chunks(split).map(|rows| batch(Dataset::Spans, rows, NOW_NS)).collect();
+        let mut found = Vec::new();
+        for file in write_all(&store, Dataset::Spans, &batches) {
+            let mut last = None;
+            for name in read(&store, &file).iter().flat_map(|batch| texts(batch, "name")) {
+                let row: usize = name.parse().unwrap();
+                let hour = Hour::containing(times[row]);
+                prop_assert!(file.hours.0 <= hour && hour <= file.hours.1);
+                let own = format!("hour={hour}/");
+                prop_assert!(file.path.contains("/late/") || file.path.contains(&own));
+                let key = (times[row].div_euclid(10 * MINUTE_NS), service(row), name, times[row]);
+                prop_assert!(last.as_ref() < Some(&key));
+                last = Some(key);
+                found.push(row);
+            }
+        }
+        found.sort_unstable();
+        prop_assert_eq!(found, (0..times.len()).collect::<Vec<_>>());
+    }
 }
 
 fn fixture(name: &str) -> std::path::PathBuf {
