@@ -1,0 +1,51 @@
+//! The HTTP API: queries, hunts, traces, the schema, and the server's state.
+//!
+//! One file a resource. Every error is `application/problem+json` (RFC 9457).
+
+mod format;
+mod health;
+mod hunts;
+mod problem;
+mod query;
+mod reply;
+mod request;
+mod schema;
+mod traces;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::routing::{get, post};
+
+use crate::app::App;
+use problem::Problem;
+
+/// The API's routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let request_bytes = app.config.limits.request_bytes;
+    Router::new()
+        .route("/api/v1/query", get(query::get).post(query::post))
+        .route("/api/v1/query/explain", post(query::explain))
+        .route("/api/v1/schema", get(schema::get))
+        .route("/api/v1/traces/{id}", get(traces::get))
+        .route("/api/v1/hunts", get(hunts::list))
+        .route("/api/v1/hunts/{name}", get(hunts::get))
+        .route("/api/v1/hunts/{name}/run", post(hunts::run))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(request_bytes))
+        .with_state(app)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(404, "not-found", format!("there is nothing at {}", uri.path()))
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(405, "method-not-allowed", format!("{} does not take {method}", uri.path()))
+}
