@@ -91,3 +91,29 @@ pub(super) fn next_commands(url: &str, from: &str, to: &str, trace: &str) -> Str
          tracehound sql --url {url} -c \"SELECT service_name, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\"\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_finding_says_who_and_where_and_obeys_no_terminal() {
+        let row = json!({
+            "user_id": "u-1\u{1b}[2J", "role": null, "caller": "auth", "callee": "billing",
+            "service_path": "gateway → auth → billing", "traces": 3, "trace_ids": ["0a", "0b", "0c"],
+        });
+        let Value::Object(row) = row else { panic!("an object") };
+        let run = HuntRun {
+            name: "lateral-movement".to_owned(),
+            title: "A call".to_owned(),
+            findings: vec![Finding { hunt: "lateral-movement".to_owned(), row }],
+            took: Duration::from_millis(1250),
+        };
+        let expected = "\nlateral-movement — A call\n  1 finding in 1.2 s\n  \
+            • user id u-1\\u{1b}[2J · caller auth · callee billing\n    \
+            path    gateway → auth → billing\n    seen    traces 3\n    traces  0a 0b\n";
+        assert_eq!(hunt(&run), expected);
+    }
+}
