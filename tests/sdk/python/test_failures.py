@@ -100,3 +100,23 @@ def test_a_good_key_names_the_tenant(locked_server, transport):
     assert stored(locked_server, service, SECRET) == sorted(ids)
     sql = "SELECT DISTINCT ingest_key_id FROM spans WHERE service_name = $service"
     assert locked_server.query(sql, SECRET, service=service) == [{"ingest_key_id": "sdk"}]
+
+
+@pytest.fixture(scope="module")
+def strict_server(tmp_path_factory):
+    """A tenant may send 2 KiB a second, and ten seconds' worth at once."""
+    server = Server(tmp_path_factory.mktemp("quota"), '[limits]\ntenant_ingest_bytes_per_second = "2KiB"\n')
+    yield server
+    server.close()
+
+
+@by_transport
+def test_a_quota_delays_and_loses_nothing(strict_server, transport, caplog):
+    service = f"quota-{transport.name}"
+    exporters = [transport.exporter("spans", strict_server, timeout=60) for _ in range(6)]
+    began = time.monotonic()
+    ids = [id for exporter in exporters for id in export(exporter, service, 50)]
+    assert [exporter.results for exporter in exporters] == [["SUCCESS"]] * 6
+    assert "Transient error" in caplog.text, "the quota was never reached, so nothing was tested"
+    assert time.monotonic() - began > 1
+    assert stored(strict_server, service) == sorted(ids)
