@@ -29,30 +29,33 @@ days AS (
     FROM requests
     GROUP BY user_id, date_bin(INTERVAL '1 day', time, $to)
 ),
-past AS (SELECT user_id, coalesce(role, '') AS role, traces FROM days WHERE day < date_bin(INTERVAL '1 day', $from, $to)),
-medians AS (SELECT user_id, count(*) AS days, median(traces) AS median FROM past GROUP BY user_id),
-own AS (
-    SELECT past.user_id, min(medians.days) AS days, min(medians.median) AS median,
-           1.4826 * median(abs(past.traces - medians.median)) AS mad
-    FROM past JOIN medians ON medians.user_id = past.user_id
-    GROUP BY past.user_id
+-- Median and MAD of the days before the window, of the user and of all users of the role.
+with_past AS (
+    SELECT *,
+        day >= date_bin(INTERVAL '1 day', $from, $to) AS in_window,
+        CASE WHEN day < date_bin(INTERVAL '1 day', $from, $to) THEN traces END AS past
+    FROM days
 ),
-role_medians AS (SELECT role, median(traces) AS median FROM past GROUP BY role),
-peers AS (
-    SELECT past.role, min(role_medians.median) AS median,
-           1.4826 * median(abs(past.traces - role_medians.median)) AS mad
-    FROM past JOIN role_medians ON role_medians.role = past.role
-    GROUP BY past.role
+with_median AS (
+    SELECT *,
+        count(past) OVER (PARTITION BY user_id) AS own_days,
+        median(past) OVER (PARTITION BY user_id) AS own_median,
+        median(past) OVER (PARTITION BY role) AS role_median
+    FROM with_past
+),
+with_mad AS (
+    SELECT *,
+        1.4826 * median(abs(past - own_median)) OVER (PARTITION BY user_id) AS own_mad,
+        1.4826 * median(abs(past - role_median)) OVER (PARTITION BY role) AS role_mad
+    FROM with_median
 ),
 compared AS (
-    SELECT days.user_id, days.role, days.day, days.traces, days.failures,
-        CASE WHEN own.days >= $min_days THEN 'user' ELSE 'role' END AS baseline,
-        CASE WHEN own.days >= $min_days THEN own.median ELSE coalesce(peers.median, 0) END AS usual,
-        CASE WHEN own.days >= $min_days THEN own.mad ELSE coalesce(peers.mad, 0) END AS mad
-    FROM days
-    LEFT JOIN own ON own.user_id = days.user_id
-    LEFT JOIN peers ON peers.role = coalesce(days.role, '')
-    WHERE days.day >= date_bin(INTERVAL '1 day', $from, $to)
+    SELECT user_id, role, day, traces, failures,
+        CASE WHEN own_days >= $min_days THEN 'user' ELSE 'role' END AS baseline,
+        CASE WHEN own_days >= $min_days THEN own_median ELSE coalesce(role_median, 0) END AS usual,
+        CASE WHEN own_days >= $min_days THEN own_mad ELSE coalesce(role_mad, 0) END AS mad
+    FROM with_mad
+    WHERE in_window
 ),
 flagged AS (
     SELECT *, (traces - usual) / greatest(mad, sqrt(usual), 1) AS z

@@ -59,25 +59,29 @@ hours AS (
     WHERE counted.logins > 0
     GROUP BY counted.region, date_bin(INTERVAL '1 hour', counted.time, $to)
 ),
-past AS (SELECT region, users FROM hours WHERE hour < date_bin(INTERVAL '1 hour', $from, $to)),
-medians AS (SELECT region, median(CAST(users AS DOUBLE)) AS median FROM past GROUP BY region),
-usual AS (
-    SELECT past.region, min(medians.median) AS median,
-           1.4826 * median(abs(CAST(past.users AS DOUBLE) - medians.median)) AS mad
-    FROM past JOIN medians ON medians.region = past.region
-    GROUP BY past.region
+-- Median and MAD of the region's hours before the window.
+with_past AS (
+    SELECT *,
+        hour >= date_bin(INTERVAL '1 hour', $from, $to) AS in_window,
+        CASE WHEN hour < date_bin(INTERVAL '1 hour', $from, $to) THEN CAST(users AS DOUBLE) END AS past
+    FROM hours
+),
+with_median AS (SELECT *, median(past) OVER (PARTITION BY region) AS median FROM with_past),
+compared AS (
+    SELECT *,
+        coalesce(median, 0) AS usual,
+        coalesce(1.4826 * median(abs(past - median)) OVER (PARTITION BY region), 0) AS mad
+    FROM with_median
 ),
 flagged AS (
-    SELECT hours.*, coalesce(usual.median, 0) AS usual,
-        (hours.users - coalesce(usual.median, 0)) / greatest(coalesce(usual.mad, 0), sqrt(coalesce(usual.median, 0)), 1) AS z
-    FROM hours
-    LEFT JOIN usual ON usual.region = hours.region
-    WHERE hours.hour >= date_bin(INTERVAL '1 hour', $from, $to)
-      AND hours.users >= $min_users
-      AND hours.users >= $factor * coalesce(usual.median, 0)
-      AND hours.new_users >= $min_new_share * hours.users
-      AND hours.failures < $max_error_rate * hours.logins
-      AND (hours.users - coalesce(usual.median, 0)) / greatest(coalesce(usual.mad, 0), sqrt(coalesce(usual.median, 0)), 1) >= 4
+    SELECT *, (users - usual) / greatest(mad, sqrt(usual), 1) AS z
+    FROM compared
+    WHERE in_window
+      AND users >= $min_users
+      AND users >= $factor * usual
+      AND new_users >= $min_new_share * users
+      AND failures < $max_error_rate * logins
+      AND (users - usual) / greatest(mad, sqrt(usual), 1) >= 4
 ),
 login_traces AS (
     SELECT region, trace_id, min(user_id) AS user_id, min(start_time) AS first_time, max(start_time) AS last_time

@@ -55,31 +55,33 @@ days AS (
     WHERE logins > 0
     GROUP BY user_id, date_bin(INTERVAL '1 day', time, $to)
 ),
-past AS (SELECT * FROM days WHERE day < date_bin(INTERVAL '1 day', $from, $to)),
-medians AS (SELECT user_id, count(*) AS days, median(logins) AS median FROM past GROUP BY user_id),
-own AS (
-    SELECT past.user_id, min(medians.days) AS days, min(medians.median) AS median,
-           1.4826 * median(abs(past.logins - medians.median)) AS mad
-    FROM past JOIN medians ON medians.user_id = past.user_id
-    GROUP BY past.user_id
-),
-everybody AS (
-    SELECT min(centre) AS median, 1.4826 * median(abs(logins - centre)) AS mad
-    FROM past CROSS JOIN (SELECT median(logins) AS centre FROM past)
-),
-observed AS (
-    SELECT user_id, day, logins, failures, regions
+-- Median and MAD of the days before the window, of the user and of all users.
+with_past AS (
+    SELECT *,
+        day >= date_bin(INTERVAL '1 day', $from, $to) AS in_window,
+        CASE WHEN day < date_bin(INTERVAL '1 day', $from, $to) THEN logins END AS past
     FROM days
-    WHERE day >= date_bin(INTERVAL '1 day', $from, $to)
+),
+with_median AS (
+    SELECT *,
+        count(past) OVER (PARTITION BY user_id) AS own_days,
+        median(past) OVER (PARTITION BY user_id) AS own_median,
+        median(past) OVER () AS all_median
+    FROM with_past
+),
+with_mad AS (
+    SELECT *,
+        1.4826 * median(abs(past - own_median)) OVER (PARTITION BY user_id) AS own_mad,
+        1.4826 * median(abs(past - all_median)) OVER () AS all_mad
+    FROM with_median
 ),
 compared AS (
-    SELECT observed.*,
-        CASE WHEN own.days >= $min_days THEN 'user' ELSE 'all users' END AS baseline,
-        CASE WHEN own.days >= $min_days THEN own.median ELSE coalesce(everybody.median, 0) END AS usual,
-        CASE WHEN own.days >= $min_days THEN own.mad ELSE coalesce(everybody.mad, 0) END AS mad
-    FROM observed
-    LEFT JOIN own ON own.user_id = observed.user_id
-    CROSS JOIN everybody
+    SELECT user_id, day, logins, failures, regions,
+        CASE WHEN own_days >= $min_days THEN 'user' ELSE 'all users' END AS baseline,
+        CASE WHEN own_days >= $min_days THEN own_median ELSE coalesce(all_median, 0) END AS usual,
+        CASE WHEN own_days >= $min_days THEN own_mad ELSE coalesce(all_mad, 0) END AS mad
+    FROM with_mad
+    WHERE in_window
 ),
 flagged AS (
     SELECT *, (logins - usual) / greatest(mad, sqrt(usual), 1) AS z

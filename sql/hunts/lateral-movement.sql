@@ -5,7 +5,7 @@
 -- attack: T1550.001, T1021
 -- window: 24h
 -- param: history text = "28 days" — how far back known calls are looked for
--- param: min_samples int = 20 — a role or a calling service with fewer calls in the history is too new to judge
+-- param: min_samples int = 20 — a role with fewer calls, or a calling service with fewer spans, in the history is too new to judge
 -- param: min_age text = "7 days" — and its first call must be at least this old
 -- param: unless_role text = "admin" — roles that may go anywhere, separated by commas
 -- param: max_users int = 5 — a new call made by more users than this is a release, not an intruder
@@ -18,47 +18,38 @@ calls AS (
     FROM service_calls
     WHERE start_time >= $from - CAST($history AS INTERVAL) AND start_time < $to
 ),
-known AS (
-    SELECT caller, callee, role, count(*) AS times
+-- What was before the window: of the call, of the call by this role, of the role.
+counted AS (
+    SELECT *,
+        count(CASE WHEN start_time < $from THEN 1 END) OVER (PARTITION BY caller, callee) AS times_by_anybody,
+        count(CASE WHEN start_time < $from THEN 1 END) OVER (PARTITION BY caller, callee, role) AS times_by_role,
+        count(CASE WHEN start_time < $from THEN 1 END) OVER (PARTITION BY role) AS role_calls,
+        min(start_time) OVER (PARTITION BY role) AS role_since
     FROM calls
-    WHERE start_time < $from
-    GROUP BY caller, callee, role
 ),
--- What is known long enough to speak of new: a role, and a service that calls.
-settled_roles AS (
-    SELECT role FROM calls
-    WHERE start_time < $from
-    GROUP BY role
-    HAVING count(*) >= $min_samples AND min(start_time) <= $from - CAST($min_age AS INTERVAL)
-),
-settled_services AS (
-    SELECT service_name
-    FROM (
-        SELECT caller AS service_name, start_time FROM calls
-        UNION ALL
-        SELECT callee, start_time FROM calls
-    )
-    WHERE start_time < $from
+-- Services that are known long enough to speak of new.
+settled AS (
+    SELECT service_name FROM spans
+    WHERE start_time >= $from - CAST($history AS INTERVAL) AND start_time < $from
     GROUP BY service_name
     HAVING count(*) >= $min_samples AND min(start_time) <= $from - CAST($min_age AS INTERVAL)
 ),
 usual AS (
     SELECT caller, role, array_to_string(array_sort(array_agg(DISTINCT callee)), ', ') AS callees
-    FROM known
+    FROM calls
+    WHERE start_time < $from
     GROUP BY caller, role
 ),
 -- Without a known role (parents lost) a call is new only if nobody ever made it.
 new_calls AS (
-    SELECT calls.*
-    FROM calls
+    SELECT *
+    FROM counted
     WHERE start_time >= $from
-      AND NOT EXISTS (
-          SELECT 1 FROM known
-          WHERE known.caller = calls.caller AND known.callee = calls.callee
-            AND (known.role = calls.role OR calls.role IS NULL)
-      )
-      AND (role IS NULL OR role IN (SELECT role FROM settled_roles))
-      AND caller IN (SELECT service_name FROM settled_services)
+      AND CASE
+            WHEN role IS NULL THEN times_by_anybody = 0
+            ELSE times_by_role = 0 AND role_calls >= $min_samples AND role_since <= $from - CAST($min_age AS INTERVAL)
+          END
+      AND caller IN (SELECT service_name FROM settled)
       AND NOT coalesce(array_has_any(roles, string_to_array(replace($unless_role, ' ', ''), ',')), false)
 ),
 few AS (

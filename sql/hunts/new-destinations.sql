@@ -35,17 +35,16 @@ usual AS (
     WHERE start_time < $from
     GROUP BY service_name
 ),
+seen AS (
+    SELECT *, min(start_time) OVER (PARTITION BY service_name, domain) AS first_seen FROM calls
+),
 fresh AS (
-    SELECT calls.*
-    FROM calls
-    JOIN services ON services.service_name = calls.service_name
-    WHERE calls.start_time >= $from
+    SELECT seen.*
+    FROM seen
+    JOIN services ON services.service_name = seen.service_name
+    WHERE seen.first_seen >= $from
       AND services.since <= $from - CAST($min_age AS INTERVAL)
-      AND NOT array_has(string_to_array(replace($allowed, ' ', ''), ','), calls.domain)
-      AND NOT EXISTS (
-          SELECT 1 FROM calls AS past
-          WHERE past.start_time < $from AND past.service_name = calls.service_name AND past.domain = calls.domain
-      )
+      AND NOT array_has(string_to_array(replace($allowed, ' ', ''), ','), seen.domain)
 ),
 per_trace AS (
     SELECT service_name, domain, trace_id, count(*) AS calls, min(span_id) AS span_id,

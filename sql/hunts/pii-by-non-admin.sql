@@ -35,37 +35,28 @@ acted AS (
     FROM touched
     LEFT JOIN who ON who.trace_id = touched.trace_id AND who.span_id = touched.span_id
 ),
+-- How much of what a service touches has no known actor.
+counted AS (
+    SELECT *,
+        count(*) OVER (PARTITION BY service_name) AS touches,
+        count(CASE WHEN actor_user_id IS NULL THEN 1 END) OVER (PARTITION BY service_name) AS unknown
+    FROM acted
+),
 -- Not one's own data, and no role that the policy allows. A missing role is not admin.
--- Touches without an actor are kept apart: there nobody can tell whose data it is.
-breaches AS (
-    SELECT *
-    FROM acted
-    WHERE actor_user_id IS NOT NULL
-      AND coalesce(data_subject_id <> actor_user_id, true)
-      AND NOT EXISTS (
-          SELECT 1 FROM allowed
-          WHERE array_has(acted.actor_roles, allowed.role)
-            AND allowed.classification IN ('*', acted.data_classification)
-            AND allowed.service IN ('*', acted.service_name)
-      )
-),
-anonymous AS (
-    SELECT *
-    FROM acted
-    WHERE actor_user_id IS NULL
-      AND service_name IN (
-          SELECT service_name FROM acted
-          GROUP BY service_name
-          HAVING count(*) FILTER (WHERE actor_user_id IS NULL) >= $unknown_min
-             AND count(*) FILTER (WHERE actor_user_id IS NULL) > $unknown_share * count(*)
-      )
-),
+-- Touches without an actor count only where they are many: there nobody can tell whose data it is.
 flagged AS (
     SELECT trace_id, service_name, actor_user_id AS user_id, array_to_string(actor_roles, ', ') AS roles, data_subject_id, start_time
-    FROM breaches
-    UNION ALL
-    SELECT trace_id, service_name, NULL, NULL, data_subject_id, start_time
-    FROM anonymous
+    FROM counted
+    WHERE CASE
+            WHEN actor_user_id IS NULL THEN unknown >= $unknown_min AND unknown > $unknown_share * touches
+            ELSE coalesce(data_subject_id <> actor_user_id, true)
+          END
+      AND NOT EXISTS (
+          SELECT 1 FROM allowed
+          WHERE array_has(counted.actor_roles, allowed.role)
+            AND allowed.classification IN ('*', counted.data_classification)
+            AND allowed.service IN ('*', counted.service_name)
+      )
 ),
 per_trace AS (
     SELECT user_id, roles, service_name, trace_id, count(*) AS touches, min(start_time) AS first_time, max(start_time) AS last_time

@@ -38,27 +38,23 @@ egress AS (
     JOIN touched ON touched.trace_id = calls.trace_id
     WHERE touched.time <= calls.start_time
 ),
-receivers AS (
-    SELECT service_name, domain
+seen AS (
+    SELECT *,
+        count(CASE WHEN start_time < $from THEN 1 END) OVER (PARTITION BY service_name, domain) AS times_before
     FROM egress
-    WHERE start_time < $from
-    GROUP BY service_name, domain
-    HAVING count(*) >= $min_seen
 ),
 usual AS (
     SELECT service_name, array_to_string(array_sort(array_agg(DISTINCT domain)), ', ') AS domains
-    FROM receivers
+    FROM seen
+    WHERE times_before >= $min_seen
     GROUP BY service_name
 ),
 flagged AS (
-    SELECT egress.*
-    FROM egress
+    SELECT *
+    FROM seen
     WHERE start_time >= $from
+      AND times_before < $min_seen
       AND NOT array_has(string_to_array(replace($allowed, ' ', ''), ','), domain)
-      AND NOT EXISTS (
-          SELECT 1 FROM receivers
-          WHERE receivers.service_name = egress.service_name AND receivers.domain = egress.domain
-      )
 ),
 per_trace AS (
     SELECT service_name, domain, trace_id, min(span_id) AS span_id, min(host) AS host, min(name) AS operation,

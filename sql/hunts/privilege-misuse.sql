@@ -19,28 +19,24 @@ actions AS (
       AND array_has(roles, $admin_role)
       AND regexp_like(operation, $admin_operation)
 ),
-ways AS (
-    SELECT caller, callee, operation, count(*) AS times
+counted AS (
+    SELECT *,
+        count(CASE WHEN start_time < $from THEN 1 END) OVER (PARTITION BY callee, operation, caller) AS times_this_way,
+        count(CASE WHEN start_time < $from THEN 1 END) OVER (PARTITION BY callee, operation) AS usual_times
+    FROM actions
+),
+usual AS (
+    SELECT callee, operation, array_to_string(array_sort(array_agg(DISTINCT caller)), ', ') AS callers
     FROM actions
     WHERE start_time < $from
-    GROUP BY caller, callee, operation
-),
-settled AS (
-    SELECT callee, operation, array_to_string(array_sort(array_agg(DISTINCT caller)), ', ') AS callers, sum(times) AS times
-    FROM ways
     GROUP BY callee, operation
-    HAVING sum(times) >= $min_samples
 ),
 per_trace AS (
-    SELECT actions.user_id, actions.role, actions.caller, actions.callee, actions.operation, actions.trace_id,
-        min(actions.start_time) AS first_time, max(actions.start_time) AS last_time
-    FROM actions
-    WHERE actions.start_time >= $from
-      AND NOT EXISTS (
-          SELECT 1 FROM ways
-          WHERE ways.caller = actions.caller AND ways.callee = actions.callee AND ways.operation = actions.operation
-      )
-    GROUP BY actions.user_id, actions.role, actions.caller, actions.callee, actions.operation, actions.trace_id
+    SELECT user_id, role, caller, callee, operation, trace_id,
+        min(usual_times) AS usual_times, min(start_time) AS first_time, max(start_time) AS last_time
+    FROM counted
+    WHERE start_time >= $from AND times_this_way = 0 AND usual_times >= $min_samples
+    GROUP BY user_id, role, caller, callee, operation, trace_id
 ),
 paths AS (
     SELECT trace_id, trace_path(service_name, span_id, parent_span_id, start_time) AS path
@@ -55,15 +51,15 @@ SELECT
     per_trace.callee AS service_name,
     per_trace.operation,
     per_trace.caller AS called_from,
-    min(settled.callers) AS usually_called_from,
-    min(settled.times) AS usual_times,
+    min(usual.callers) AS usually_called_from,
+    min(per_trace.usual_times) AS usual_times,
     min(paths.path) AS service_path,
     min(per_trace.first_time) AS first_time,
     max(per_trace.last_time) AS last_time,
     count(*) AS traces,
     array_slice(array_agg(per_trace.trace_id ORDER BY per_trace.first_time, per_trace.trace_id), 1, 10) AS trace_ids
 FROM per_trace
-JOIN settled ON settled.callee = per_trace.callee AND settled.operation = per_trace.operation
+LEFT JOIN usual ON usual.callee = per_trace.callee AND usual.operation = per_trace.operation
 LEFT JOIN paths ON paths.trace_id = per_trace.trace_id
 GROUP BY per_trace.user_id, per_trace.role, per_trace.callee, per_trace.operation, per_trace.caller
 ORDER BY first_time, user_id, operation

@@ -30,22 +30,29 @@ services AS (
     WHERE start_time >= $from - CAST($history AS INTERVAL) AND start_time < $from
     GROUP BY service_name
 ),
+seen AS (
+    SELECT *, min(start_time) OVER (PARTITION BY service_name, domain) AS first_seen FROM calls
+),
 per_trace AS (
-    SELECT calls.service_name, calls.domain, calls.trace_id, min(calls.start_time) AS first_time, max(calls.start_time) AS last_time
-    FROM calls
-    JOIN services ON services.service_name = calls.service_name
-    WHERE calls.start_time >= $from
+    SELECT seen.service_name, seen.domain, seen.trace_id, min(seen.start_time) AS first_time, max(seen.start_time) AS last_time
+    FROM seen
+    JOIN services ON services.service_name = seen.service_name
+    WHERE seen.first_seen >= $from
       AND services.since <= $from - CAST($min_age AS INTERVAL)
-      AND NOT EXISTS (
-          SELECT 1 FROM calls AS past
-          WHERE past.start_time < $from AND past.service_name = calls.service_name AND past.domain = calls.domain
-      )
-    GROUP BY calls.service_name, calls.domain, calls.trace_id
+    GROUP BY seen.service_name, seen.domain, seen.trace_id
+),
+who AS (
+    SELECT trace_id, min(actor_user_id) AS user_id
+    FROM actors
+    WHERE trace_id IN (SELECT trace_id FROM per_trace)
+    GROUP BY trace_id
 ),
 contacts AS (
     SELECT service_name, domain, min(first_time) AS first_time, max(last_time) AS last_time, count(*) AS traces,
-        array_slice(array_agg(trace_id ORDER BY first_time, trace_id), 1, 10) AS trace_ids
+        count(DISTINCT who.user_id) AS users,
+        array_slice(array_agg(per_trace.trace_id ORDER BY first_time, per_trace.trace_id), 1, 10) AS trace_ids
     FROM per_trace
+    LEFT JOIN who ON who.trace_id = per_trace.trace_id
     GROUP BY service_name, domain
 ),
 points AS (
@@ -54,7 +61,6 @@ points AS (
         lag(start_time) OVER (PARTITION BY series_id ORDER BY time) AS previous_start
     FROM metrics
     WHERE regexp_like(name, $usage) AND kind IN ('gauge', 'sum')
-      AND service_name IN (SELECT service_name FROM contacts)
       AND time >= $from - CAST($history AS INTERVAL) AND time < $to
 ),
 -- Per hour: the mean of a gauge, the sum of what a counter rose by (its value after a reset).
@@ -71,24 +77,24 @@ hours AS (
     FROM points
     GROUP BY service_name, name, date_trunc('hour', time)
 ),
-past AS (SELECT * FROM hours WHERE hour < date_trunc('hour', $from)),
-medians AS (SELECT service_name, measure, median(used) AS median FROM past GROUP BY service_name, measure),
-usual AS (
-    SELECT past.service_name, past.measure, min(medians.median) AS median,
-        1.4826 * median(abs(past.used - medians.median)) AS mad
-    FROM past
-    JOIN medians ON medians.service_name = past.service_name AND medians.measure = past.measure
-    GROUP BY past.service_name, past.measure
+-- Median and MAD of the hours before the window.
+with_median AS (
+    SELECT *,
+        CASE WHEN hour < date_trunc('hour', $from) THEN used END AS past,
+        median(CASE WHEN hour < date_trunc('hour', $from) THEN used END) OVER (PARTITION BY service_name, measure) AS median
+    FROM hours
+),
+compared AS (
+    SELECT *, 1.4826 * median(abs(past - median)) OVER (PARTITION BY service_name, measure) AS mad FROM with_median
 ),
 jumps AS (
-    SELECT contacts.service_name, contacts.domain, hours.measure, hours.hour, hours.used, usual.median,
-        (hours.used - usual.median) / greatest(usual.mad, 0.05 * usual.median, 1e-9) AS z
+    SELECT contacts.*, compared.measure, compared.hour, compared.used, compared.median,
+        (compared.used - compared.median) / greatest(compared.mad, 0.05 * compared.median, 1e-9) AS z
     FROM contacts
-    JOIN hours ON hours.service_name = contacts.service_name
-    JOIN usual ON usual.service_name = hours.service_name AND usual.measure = hours.measure
-    WHERE hours.hour >= date_trunc('hour', contacts.first_time)
-      AND hours.used >= $factor * usual.median
-      AND (hours.used - usual.median) / greatest(usual.mad, 0.05 * usual.median, 1e-9) >= 4
+    JOIN compared ON compared.service_name = contacts.service_name
+    WHERE compared.hour >= date_trunc('hour', contacts.first_time)
+      AND compared.used >= $factor * compared.median
+      AND (compared.used - compared.median) / greatest(compared.mad, 0.05 * compared.median, 1e-9) >= 4
 ),
 -- The highest hour of each measure.
 peaks AS (
@@ -109,35 +115,21 @@ logged AS (
         AND logs.time >= peaks.begins AND logs.time < peaks.ends + INTERVAL '1 hour'
         AND logs.time >= $from AND logs.time < $to
     GROUP BY peaks.service_name, peaks.domain
-),
-who AS (
-    SELECT trace_id, min(actor_user_id) AS user_id
-    FROM actors
-    WHERE trace_id IN (SELECT trace_id FROM per_trace)
-    GROUP BY trace_id
-),
-initiators AS (
-    SELECT per_trace.service_name, per_trace.domain, count(DISTINCT who.user_id) AS users
-    FROM per_trace
-    JOIN who ON who.trace_id = per_trace.trace_id
-    GROUP BY per_trace.service_name, per_trace.domain
 )
 SELECT
-    contacts.service_name,
-    contacts.domain,
+    peaks.service_name,
+    peaks.domain,
     string_agg(peaks.measure || ' ' || CAST(round(peaks.used / peaks.median, 1) AS VARCHAR) || ' times usual', ', ' ORDER BY peaks.measure) AS jumps,
     round(max(peaks.z), 1) AS z,
     max(logged.errors) AS error_logs,
     max(logged.records) AS logs,
-    max(initiators.users) AS users,
-    contacts.first_time,
-    contacts.last_time,
-    contacts.traces,
-    contacts.trace_ids
-FROM contacts
-JOIN peaks ON peaks.service_name = contacts.service_name AND peaks.domain = contacts.domain
-JOIN logged ON logged.service_name = contacts.service_name AND logged.domain = contacts.domain
-JOIN initiators ON initiators.service_name = contacts.service_name AND initiators.domain = contacts.domain
+    max(peaks.users) AS users,
+    peaks.first_time,
+    peaks.last_time,
+    peaks.traces,
+    peaks.trace_ids
+FROM peaks
+JOIN logged ON logged.service_name = peaks.service_name AND logged.domain = peaks.domain
 WHERE logged.errors <= $max_error_share * logged.records
-GROUP BY contacts.service_name, contacts.domain, contacts.first_time, contacts.last_time, contacts.traces, contacts.trace_ids
+GROUP BY peaks.service_name, peaks.domain, peaks.first_time, peaks.last_time, peaks.traces, peaks.trace_ids
 ORDER BY first_time, service_name, domain
