@@ -27,6 +27,9 @@ pub(crate) fn error(error: DataFusionError, sql: &str, names: &[String]) -> Erro
             let message = "the query needs more memory than it may use: narrow the time range or the columns";
             Error::limit("limit-memory", message)
         }
+        DataFusionError::Execution(message) if message.starts_with("Cannot access field") => {
+            Error::sql("sql-type", first_line(&message))
+        }
         DataFusionError::Execution(message) => Error::sql("sql-execution", first_line(&message)),
         DataFusionError::ArrowError(error, _) => Error::sql("sql-execution", first_line(&error.to_string())),
         DataFusionError::ObjectStore(error) => match *error {

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DFStatement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
+    ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -58,6 +58,7 @@ pub(crate) fn parse(sql: &str, limits: &QueryLimits) -> Result<DFStatement, Erro
         }
     };
     check_reads(&statement)?;
+    check_settings(&statement)?;
     check_tables(&statement)?;
     Ok(statement)
 }
@@ -160,9 +161,36 @@ impl Visitor for Reads {
     }
 }
 
+/// Refuses the one table of `information_schema` that tells about the server instead of the data.
+fn check_settings(statement: &DFStatement) -> Result<(), Error> {
+    let statement = match statement {
+        DFStatement::Statement(statement) => statement,
+        DFStatement::Explain(explain) => return check_settings(&explain.statement),
+        _ => return Ok(()),
+    };
+    struct Settings;
+    impl Visitor for Settings {
+        type Break = ();
+        fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+            match relation.0.last() {
+                Some(last) if last.to_string().trim_matches('"').eq_ignore_ascii_case("df_settings") => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match statement.visit(&mut Settings) {
+        ControlFlow::Break(()) => Err(Error::Forbidden { message: "settings cannot be read by SQL".to_owned() }),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
 /// Bounds what a statement grows to when every WITH is put in where it is used.
 fn check_tables(statement: &DFStatement) -> Result<(), Error> {
-    let DFStatement::Statement(statement) = statement else { return Ok(()) };
+    let statement = match statement {
+        DFStatement::Statement(statement) => statement,
+        DFStatement::Explain(explain) => return check_tables(&explain.statement),
+        _ => return Ok(()),
+    };
     let mut counted = Tables { scopes: Vec::new(), sizes: vec![0] };
     let _ = statement.visit(&mut counted);
     let total = counted.sizes.first().copied().unwrap_or(0);
@@ -217,9 +245,6 @@ impl Visitor for Tables {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
-        ControlFlow::Continue(())
-    }
 }
 
 impl Tables {

@@ -12,6 +12,7 @@
 
 mod answer;
 mod bounded;
+mod conditions;
 mod did_you_mean;
 mod error;
 mod explain;

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::format::{ExplainFormat, ExplainStatementOptions};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
@@ -20,7 +21,7 @@ use crate::receipt::Counts;
 use crate::runtime::QueryRuntime;
 use crate::session::Sessions;
 use crate::{
-    Answer, Error, ParamValue, QueryLimits, QueryRequest, Receipt, TimeRange, Truncation, explain, gate, params,
+    Answer, Error, ParamValue, QueryLimits, QueryRequest, Receipt, TimeRange, Truncation, conditions, explain, gate, params,
     provider, views,
 };
 
@@ -262,7 +263,14 @@ impl Work {
         let mut receipt = counts.receipt(self.snapshot.entry());
         add_metrics(physical.as_ref(), &mut receipt);
         receipt.rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        Ok(Answer { schema: physical.schema(), batches, truncated, receipt, query_id: self.query_id })
+        let schema = plain_names(&physical.schema());
+        let renamed = batches.into_iter().map(|batch| {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let names = plain_names(&batch.schema());
+            RecordBatch::try_new_with_options(names, batch.columns().to_vec(), &options)
+        });
+        let batches = renamed.collect::<Result<_, _>>().map_err(Error::internal)?;
+        Ok(Answer { schema, batches, truncated, receipt, query_id: self.query_id })
     }
 
     async fn collect(
@@ -297,6 +305,22 @@ impl Work {
     }
 }
 
+/// Names columns as people wrote them: `attributes[k]`, not `spans.attributes[k]`, where that is unique.
+fn plain_names(schema: &SchemaRef) -> SchemaRef {
+    let plain = |name: &str| {
+        let (table, rest) = name.split_once('.')?;
+        let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let column = rest.split_once('[').map_or(rest, |(column, _)| column);
+        (word(table) && word(column)).then(|| rest.to_owned())
+    };
+    let names: Vec<_> = schema.fields().iter().map(|f| plain(f.name()).unwrap_or_else(|| f.name().clone())).collect();
+    let field = |(field, name): (&FieldRef, &String)| {
+        let unique = names.iter().filter(|other| *other == name).count() == 1;
+        if unique { field.as_ref().clone().with_name(name) } else { field.as_ref().clone() }
+    };
+    Arc::new(Schema::new(schema.fields().iter().zip(&names).map(field).collect::<Vec<_>>()))
+}
+
 enum Failure {
     Own(Error),
     Engine(Box<datafusion::error::DataFusionError>),
@@ -320,7 +344,10 @@ fn bind(
     range: Option<TimeRange>,
 ) -> Result<(), Error> {
     match statement {
-        Statement::Statement(statement) => params::bind(statement, given, range),
+        Statement::Statement(statement) => {
+            conditions::compare_with_true(statement);
+            params::bind(statement, given, range)
+        }
         Statement::Explain(explain) => bind(&mut explain.statement, given, range),
         _ => Ok(()),
     }

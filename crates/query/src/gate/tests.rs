@@ -33,6 +33,8 @@ fn only_reading_passes() {
         "DROP TABLE spans",
         "SET datafusion.execution.batch_size = 1",
         "SHOW ALL",
+        "SELECT * FROM information_schema.df_settings",
+        "EXPLAIN ANALYZE SELECT * FROM information_schema.\"df_settings\"",
         "PREPARE p AS SELECT 1",
         "BEGIN",
         "SELECT 1 INTO x",
