@@ -66,8 +66,16 @@ pub(crate) fn parse(sql: &str, limits: &QueryLimits) -> Result<DFStatement, Erro
 fn count_tokens(tokens: &[TokenWithSpan], limits: &QueryLimits) -> Result<(), Error> {
     let words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
     let (mut count, mut depth, mut operators, mut members, mut joins) = (0, 0_usize, 0, 1, 0);
+    let mut signs = 0;
     for token in words {
         count += 1;
+        // A run of prefix operators nests as brackets do.
+        let is_sign = match &token.token {
+            Token::Plus | Token::Minus | Token::Tilde => true,
+            Token::Word(word) => word.keyword == Keyword::NOT,
+            _ => false,
+        };
+        signs = if is_sign { signs + 1 } else { 0 };
         match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
             Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
@@ -91,7 +99,7 @@ fn count_tokens(tokens: &[TokenWithSpan], limits: &QueryLimits) -> Result<(), Er
         if count > limits.tokens_max {
             return over("tokens", "limit-tokens", limits.tokens_max);
         }
-        if depth > DEPTH_MAX {
+        if depth.max(signs) > DEPTH_MAX {
             return over("levels of nesting", "limit-depth", DEPTH_MAX);
         }
         if operators > OPERATORS_MAX {

@@ -16,7 +16,7 @@ impl Times {
 
     /// Whether a file with this inclusive range may have a row that passes.
     pub(crate) fn may_hold(self, (least, greatest): (i64, i64)) -> bool {
-        self.least <= greatest && least <= self.greatest
+        self.least <= self.greatest && self.least <= greatest && least <= self.greatest
     }
 
     fn and(self, other: Self) -> Self {

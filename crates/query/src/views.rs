@@ -43,9 +43,10 @@ pub(crate) fn used_by(sql: &str) -> Vec<View> {
     used
 }
 
-/// Whether a word stands in a text, in any case; comments and literals count too, which costs a plan at most.
+/// Whether a word stands in a text, in any case; whole-line comments do not count, literals do, which costs a plan at most.
 fn mentions(text: &str, word: &str) -> bool {
-    let mut words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let mut words = lines.flat_map(|line| line.split(|c: char| !(c.is_alphanumeric() || c == '_')));
     words.any(|found| found.eq_ignore_ascii_case(word))
 }
 

@@ -52,7 +52,8 @@ fn only_reading_passes() {
 #[test]
 fn bombs_are_refused_before_planning() {
     check(&format!("SELECT {}1", "1+".repeat(10_000)), "limit-terms");
-    check(&format!("SELECT 1 WHERE {} true", "true OR ".repeat(20_000)), "limit-tokens");
+    check(&format!("SELECT 1 WHERE {} true", "true OR ".repeat(20_000)), "limit-terms");
+    check(&format!("SELECT 1{}", ", 1".repeat(10_000)), "limit-tokens");
     check(&format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(5000)), "limit-terms");
     check(&format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000)), "limit-depth");
     check(&format!("SELECT {}1", "- ".repeat(1500)), "limit-depth");
