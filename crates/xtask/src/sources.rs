@@ -41,8 +41,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         words: &["Instant::now", ".elapsed()"],
-        crates: &["server", "tracehound", "storage"],
-        why: "only server, the binary and the WAL's thread, which waits for its group, measure time; take it as an argument",
+        crates: &["server", "tracehound", "storage", "query"],
+        why: "decoding, functions and formats are pure; take a time as an argument",
     },
     Rule {
         words: &["env::var", "env::temp_dir", "env::current_dir"],
