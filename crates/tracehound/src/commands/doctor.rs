@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tracehound_schema::TenantId;
 use tracehound_server::Config;
 
@@ -70,12 +70,7 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
             State::Warn => "warn",
             State::Fail => "FAIL",
         };
-        vec![
-            json!(state),
-            json!(finding.check),
-            json!(finding.found),
-            if finding.todo.is_empty() { Value::Null } else { json!(finding.todo) },
-        ]
+        vec![json!(state), json!(finding.check), json!(finding.found), json!(finding.todo)]
     };
     output::write_list(
         &["state", "check", "found", "what_to_do"],
@@ -203,7 +198,7 @@ async fn store(path: &Path, findings: &mut Vec<Finding>) {
         status.tenants.values().fold((0, 0), |(files, rows), tenant| (files + tenant.files, rows + tenant.file_rows));
     findings.push(ok(
         "manifest",
-        format!("{} tenants, {files} files, {rows} rows; every chain of entries is whole", status.tenants.len()),
+        format!("tenants: {}, files: {files}, rows: {rows}; every chain of entries is whole", status.tenants.len()),
     ));
     if let Err(failure) = local.close().await {
         findings.push(fail("flush", failure.message, failure.hint.unwrap_or_default()));

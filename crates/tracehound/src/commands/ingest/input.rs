@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn compression_is_told_by_the_first_bytes() {
-        let text = b"{\"resourceSpans\":[]}\n";
+        let text: &[u8] = b"{\"resourceSpans\":[]}\n";
         let gzip = |text: &[u8]| {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(text).unwrap();
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(plain(text).unwrap(), text);
         assert_eq!(plain(&gzip(text)).unwrap(), text);
         assert_eq!(plain(&[gzip(text), gzip(text)].concat()).unwrap(), [text, text].concat());
-        assert_eq!(plain(&zstd::encode_all(&text[..], 3).unwrap()).unwrap(), text);
+        assert_eq!(plain(&zstd::encode_all(text, 3).unwrap()).unwrap(), text);
         assert_eq!(plain(b"").unwrap(), b"");
         assert!(plain(&gzip(text)[..20]).is_err(), "a cut file");
     }
