@@ -235,7 +235,7 @@ impl<'a> Row<'a> {
         Self {
             label,
             duration: glyphs.plain(duration(i128::from(span.duration_ns))),
-            note: note(span, line.user_is_new, glyphs),
+            note: note(span, line, glyphs),
             span: Some(span),
         }
     }
@@ -269,10 +269,10 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Who acted, where that is not known from above; errors; data classes; who was called.
-fn note(span: &Span, user_is_new: bool, glyphs: &Glyphs) -> String {
+/// Who acted, where that is not known from above; errors; data classes; who was called outside the trace.
+fn note(span: &Span, line: &Line, glyphs: &Glyphs) -> String {
     let mut parts = Vec::new();
-    if user_is_new {
+    if line.user_is_new {
         parts.extend(span.user.clone());
         if !span.roles.is_empty() {
             parts.push(format!("role {}", span.roles.join("+")));
@@ -282,7 +282,8 @@ fn note(span: &Span, user_is_new: bool, glyphs: &Glyphs) -> String {
         parts.push(format!("{}ERROR", glyphs.flag));
     }
     parts.extend(span.data_classification.as_ref().map(|class| format!("{}{class}", glyphs.flag)));
-    if let Some(peer) = span.peer_address.as_ref().filter(|peer| peer.contains('.')) {
+    // A call that was answered by a span below needs no address.
+    if let Some(peer) = span.peer_address.as_ref().filter(|_| line.is_leaf) {
         parts.push(format!("to {peer}"));
     }
     terminal::escape(&parts.join(glyphs.dot)).into_owned()

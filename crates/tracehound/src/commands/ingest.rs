@@ -128,9 +128,9 @@ fn progress(files: &[std::path::PathBuf]) -> ProgressBar {
     };
     let total: Option<u64> = files.iter().map(length).sum();
     let template = if total.is_some() {
-        "{bar:30} {bytes}/{total_bytes}  {prefix}  {msg}"
+        "{bar:30} {bytes}/{total_bytes}  {prefix}  {wide_msg}"
     } else {
-        "{spinner} {bytes}  {prefix}  {msg}"
+        "{spinner} {bytes}  {prefix}  {wide_msg}"
     };
     let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -124,6 +124,15 @@ fn a_user_is_named_where_another_begins_to_act() {
 }
 
 #[test]
+fn only_calls_that_leave_the_trace_say_where_to() {
+    let mut spans = attack();
+    spans[1].peer_address = Some("billing.corp".to_owned());
+    spans[0].peer_address = Some("evil.example".to_owned());
+    let drawn = draw(&spans, STYLE);
+    assert!(drawn.contains("to evil.example") && !drawn.contains("billing.corp"), "{drawn}");
+}
+
+#[test]
 fn rows_become_spans() {
     let row = json!({
         "span_id": "00f067aa0ba902b7", "parent_span_id": null, "service_name": "auth", "name": "login",

@@ -12,6 +12,8 @@ pub(super) struct Line {
     pub(super) open: Vec<bool>,
     /// Whether the user is another than that of the nearest span above with a user.
     pub(super) user_is_new: bool,
+    /// Whether no span names it as its parent.
+    pub(super) is_leaf: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +85,13 @@ impl<'a> Drawing<'a> {
                 continue;
             }
             if let Some(text) = marker.take() {
-                self.lines.push(Line { span: root, place: Place::Marker(text), open: Vec::new(), user_is_new: false });
+                self.lines.push(Line {
+                    span: root,
+                    place: Place::Marker(text),
+                    open: Vec::new(),
+                    user_is_new: false,
+                    is_leaf: true,
+                });
             }
             self.add(root);
         }
@@ -107,7 +115,13 @@ impl<'a> Drawing<'a> {
                 open.push(!is_last);
             }
             let user_is_new = own.is_some() && own != next.user;
-            self.lines.push(Line { span: next.span, place: next.place, open: next.open, user_is_new });
+            self.lines.push(Line {
+                span: next.span,
+                place: next.place,
+                open: next.open,
+                user_is_new,
+                is_leaf: self.children[next.span].is_empty(),
+            });
             let children = &self.children[next.span];
             for (index, &child) in children.iter().enumerate().rev() {
                 let place = Place::Child { is_last: index + 1 == children.len() };
