@@ -33,7 +33,9 @@ pub(super) fn check_depth(body: &[u8], limits: &DecodeLimits) -> Result<(), Erro
                 while let Some((_, byte)) = bytes.next() {
                     match byte {
                         b'"' => break,
-                        b'\\' => drop(bytes.next()),
+                        b'\\' => {
+                            bytes.next();
+                        }
                         _ => {}
                     }
                 }
