@@ -69,31 +69,11 @@ pub(crate) fn with_attributes(signal: Signal, attributes: &[u8], number: impl Fn
     }
 }
 
-/// A message with one good record that carries so many bytes in attributes of 1 KiB.
-pub(crate) fn ballast(signal: Signal, encoding: Encoding, bytes: usize) -> Vec<u8> {
-    let text = "x".repeat(1000);
-    let count = bytes / 1000 / 1000;
-    match encoding {
-        Encoding::Protobuf => {
-            let attribute = [field(1, b"k"), field(2, &field(1, text.as_bytes()))].concat();
-            let record = with_attributes(signal, &attribute, |number, one| field(number, one).repeat(1000));
-            envelope(&vec![record; count])
-        }
-        Encoding::Json => {
-            let attributes = vec![json!({"key": "k", "value": {"stringValue": text}}); 1000];
-            let record = match signal {
-                Signal::Metrics => {
-                    json!({"name": "good", "gauge": {"dataPoints": [{"asInt": "1", "attributes": attributes}]}})
-                }
-                _ => {
-                    let mut record = good_json(signal, 1);
-                    record["attributes"] = attributes.into();
-                    record
-                }
-            };
-            json_envelope(signal, &vec![record; count])
-        }
-    }
+/// A message with good records that carry so many bytes together, in attributes of 1 KB.
+pub(crate) fn ballast(signal: Signal, bytes: usize) -> Vec<u8> {
+    let attribute = [field(1, b"k"), field(2, &field(1, &[b'x'; 1000]))].concat();
+    let record = with_attributes(signal, &attribute, |number, one| field(number, one).repeat(1000));
+    envelope(&vec![record; bytes / 1_000_000])
 }
 
 /// A message with an attribute nested so deep.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use futures::{StreamExt, stream};
@@ -128,18 +128,30 @@ fn case_26_42_when_memory_is_used_up_clients_are_told_to_wait() {
 }
 
 #[test]
-fn case_26_42_when_unflushed_rows_have_no_room_clients_are_told_to_wait() {
+fn case_26_42_when_nothing_can_be_flushed_clients_are_told_to_wait_until_it_can() {
     let server = TestServer::with(|config| {
         config.storage.memtable_bytes = 1 << 20;
         config.storage.flush_bytes = 1 << 19;
     });
-    for (signal, encoding, _) in table() {
-        let large = ballast(signal, encoding, 2 << 20);
-        let reply = server.otlp(&export(signal, encoding, large));
+    let (store, away) = (server.data_dir().join("store"), server.data_dir().join("away"));
+    std::fs::rename(&store, &away).expect("moved");
+    std::fs::write(&store, "not a directory: no file can be made in it").expect("written");
+    let filling = export(Signal::Logs, Encoding::Protobuf, ballast(Signal::Logs, 2 << 20));
+    assert_eq!(server.otlp(&filling).status, 200, "one payload always fits");
+    for (signal, encoding, mark) in table() {
+        let reply = server.otlp(&export(signal, encoding, one(signal, encoding, mark)));
         check_refused(&reply, encoding, 503, Code::Unavailable, &["RetryInfo"]);
-        let frame = frame(&ballast(signal, Encoding::Protobuf, 2 << 20), false);
-        check_grpc(&grpc(&server, signal, &[], frame), Code::Unavailable, true, false);
-        assert_eq!(server.count(signal), 0);
+        let reply = grpc(&server, signal, &[], frame(&one(signal, Encoding::Protobuf, mark), false));
+        check_grpc(&reply, Code::Unavailable, true, false);
+        assert_eq!(server.count(signal), if signal == Signal::Logs { 2 } else { 0 });
+    }
+    std::fs::remove_file(&store).expect("removed");
+    std::fs::rename(&away, &store).expect("moved back");
+    let repaired = Instant::now();
+    let retry = export(Signal::Traces, Encoding::Json, one(Signal::Traces, Encoding::Json, 1));
+    while server.otlp(&retry).status != 200 {
+        assert!(repaired.elapsed() < Duration::from_secs(10), "it recovers");
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

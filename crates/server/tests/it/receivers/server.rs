@@ -1,6 +1,7 @@
 //! A server on free ports and a directory of its own.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -40,7 +41,7 @@ impl TestServer {
 
     /// Starts, again if it was stopped.
     pub(crate) fn open(&mut self) {
-        let options = ServerOptions::new(self.config.clone(), self.directory.path().join("data"));
+        let options = ServerOptions::new(self.config.clone(), self.data_dir());
         self.running = Some(self.runtime.block_on(Server::start(options)).expect("a server"));
     }
 
@@ -55,6 +56,10 @@ impl TestServer {
     pub(crate) fn stop_in_background(&mut self) -> tokio::task::JoinHandle<Result<(), tracehound_server::Error>> {
         let running = self.running.take().expect("it runs");
         self.runtime.spawn(running.shutdown())
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
     }
 
     pub(crate) fn running(&self) -> &Running {

@@ -1,0 +1,3 @@
+//! A real server on free ports, spoken to over sockets.
+
+mod receivers;
