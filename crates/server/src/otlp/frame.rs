@@ -46,11 +46,9 @@ pub(crate) async fn read(
     }
     match message {
         Some(message) if held.len() == message.bytes => Ok(message.compression),
-        Some(message) => Err(Refusal::malformed(format!(
-            "the message ends after {} of {} bytes",
-            held.len(),
-            message.bytes
-        ))),
+        Some(message) => {
+            Err(Refusal::malformed(format!("the message ends after {} of {} bytes", held.len(), message.bytes)))
+        }
         None => Err(Refusal::malformed("the request holds no message")),
     }
 }
@@ -68,7 +66,9 @@ impl Message {
             (1, Some(named)) => Some(named),
             // The specification of gRPC wants INTERNAL for both.
             (1, None) => {
-                return Err(Refusal::internal("the message is flagged as compressed, but grpc-encoding names no compression"));
+                return Err(Refusal::internal(
+                    "the message is flagged as compressed, but grpc-encoding names no compression",
+                ));
             }
             (flag, _) => return Err(Refusal::internal(format!("the message has the unknown flag {flag}"))),
         };

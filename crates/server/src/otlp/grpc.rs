@@ -84,7 +84,8 @@ fn service(signal: Signal) -> &'static str {
 
 async fn unimplemented(request: Request) -> Response<Body> {
     let path = request.uri().path();
-    let message = format!("there is no method {path}: this is OTLP, its services are {}", Signal::ALL.map(service).join(", "));
+    let message =
+        format!("there is no method {path}: this is OTLP, its services are {}", Signal::ALL.map(service).join(", "));
     refused(&Refusal::unimplemented(message))
 }
 

@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn delays_are_whole_seconds_and_never_zero() {
-        let check = |millis, expected| assert_eq!(whole_seconds(Duration::from_millis(millis)), expected, "{millis} ms");
+        let check =
+            |millis, expected| assert_eq!(whole_seconds(Duration::from_millis(millis)), expected, "{millis} ms");
         check(0, 1);
         check(1, 1);
         check(1000, 1);

@@ -30,10 +30,13 @@ pub(crate) fn path(signal: Signal) -> &'static str {
     }
 }
 
-/// A connection that is made when first used, and pings; needs the runtime's context.
+/// A connection that is made when first used, and dies when a ping is not answered; needs the runtime's context.
 pub(crate) fn channel(address: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-    let endpoint = endpoint.http2_keep_alive_interval(Duration::from_millis(100)).keep_alive_while_idle(true);
+    let endpoint = endpoint
+        .http2_keep_alive_interval(Duration::from_millis(100))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true);
     endpoint.connect_lazy()
 }
 
@@ -44,7 +47,12 @@ pub(crate) fn frame(message: &[u8], compressed: bool) -> Vec<u8> {
 }
 
 /// Any request over HTTP/2.
-pub(crate) async fn h2(channel: Channel, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Response<tonic::body::Body> {
+pub(crate) async fn h2(
+    channel: Channel,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Response<tonic::body::Body> {
     let mut request = Request::post(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -60,7 +68,8 @@ pub(crate) async fn call(channel: Channel, path: &str, headers: &[(&str, &str)],
     let (parts, body) = h2(channel, path, &headers, body).await.into_parts();
     let (body, trailers) = read(body).await;
     // A status stands in the headers of a response without a message, else in the trailers.
-    let status = Status::from_header_map(&parts.headers).or_else(|| Status::from_header_map(&trailers)).expect("a status");
+    let status =
+        Status::from_header_map(&parts.headers).or_else(|| Status::from_header_map(&trailers)).expect("a status");
     let details = status.get_error_details();
     let body = match body.split_at_checked(5) {
         Some((prefix, message)) => {

@@ -28,7 +28,10 @@ fn check_answers(server: &TestServer) {
 /// It answers, holds nothing, and stayed small.
 fn check_alive(server: &TestServer) {
     check_answers(server);
-    assert!(server.api(&Request::get("/metrics")).text().contains("tracehound_in_flight_bytes 0\n"), "all is given back");
+    assert!(
+        server.api(&Request::get("/metrics")).text().contains("tracehound_in_flight_bytes 0\n"),
+        "all is given back"
+    );
     assert!(peak_bytes() < 2 << 30, "{} bytes at the peak", peak_bytes());
 }
 

@@ -133,10 +133,14 @@ pub(crate) fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
 
 fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        out.push(low_bits(value) | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(low_bits(value));
+}
+
+fn low_bits(value: u64) -> u8 {
+    u8::try_from(value & 0x7f).expect("seven bits")
 }
 
 pub(crate) fn json_envelope(signal: Signal, records: &[Value]) -> Vec<u8> {
