@@ -39,7 +39,7 @@ fn through_parquet(rows: &RecordBatch) -> RecordBatch {
 
 /// Compares as bytes, since NaN differs from itself.
 #[track_caller]
-fn assert_same<M: Message>(left: &M, right: &M) {
+fn assert_same<M: Message + std::fmt::Debug>(left: &M, right: &M) {
     assert!(left.encode_to_vec() == right.encode_to_vec(), "left: {left:#?}\nright: {right:#?}");
 }
 
