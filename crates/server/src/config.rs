@@ -198,7 +198,10 @@ impl Config {
         let storage = &self.storage;
         must(limits.body_bytes > 0, "limits.body_bytes must be positive");
         must(limits.body_bytes <= 1 << 29, "limits.body_bytes must be at most 512MiB");
-        must(limits.in_flight_bytes >= limits.body_bytes, "limits.in_flight_bytes must be at least limits.body_bytes");
+        must(
+            limits.in_flight_bytes / 2 >= limits.body_bytes,
+            "limits.in_flight_bytes must be at least twice limits.body_bytes: a body is held compressed and decompressed",
+        );
         must(limits.compression_ratio > 0, "limits.compression_ratio must be positive");
         must((1..=45).contains(&limits.value_depth), "limits.value_depth must be 1 to 45");
         must(limits.query_rows > 0, "limits.query_rows must be positive");

@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use tracehound_schema::DecodeLimits;
 
 use super::scalar::Scalar;
@@ -111,7 +113,15 @@ impl<S: Scalar> Read for Maybe<S> {
     type Out = Option<S::Out>;
 
     fn read<'de, D: Deserializer<'de>>(reader: &Reader<'_>, json: D) -> Result<Self::Out, D::Error> {
-        json.deserialize_any(ScalarVisitor::<S>(reader, PhantomData))
+        let visitor = ScalarVisitor::<S>(reader, PhantomData);
+        if !S::EXACT {
+            return json.deserialize_any(visitor);
+        }
+        let text = <&RawValue>::deserialize(json)?.get();
+        if text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+            return known(S::of_text(text), || crate::text::quoted(text), S::EXPECTED);
+        }
+        serde_json::Deserializer::from_str(text).deserialize_any(visitor).map_err(serde::de::Error::custom)
     }
 }
 

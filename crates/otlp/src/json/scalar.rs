@@ -10,6 +10,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 pub(super) trait Scalar {
     type Out: Default;
     const EXPECTED: &'static str;
+    /// Whether a number's own digits matter: serde_json's doubles may be off in the last bit.
+    const EXACT: bool = false;
 
     fn of_bool(_: bool) -> Option<Self::Out> {
         None
@@ -84,6 +86,7 @@ impl Scalar for Bool {
 impl Scalar for Double {
     type Out = f64;
     const EXPECTED: &'static str = "a number";
+    const EXACT: bool = true;
 
     fn of_integer(value: i128) -> Option<f64> {
         Some(value as f64)

@@ -207,3 +207,19 @@ fn errors_quote_little() {
     let Err(error) = span(&format!(r#""spanId":"{}""#, "z".repeat(100_000))) else { panic!("accepted") };
     assert!(error.to_string().len() < 300, "{error}");
 }
+
+/// serde_json's own doubles are off in the last bit for some of these.
+#[test]
+fn doubles_keep_every_bit() {
+    let mut bits: u64 = 0x3FF3_C0CA_428C_59FB;
+    for _ in 0..2_000 {
+        bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let double = f64::from_bits(bits);
+        if double.is_finite() {
+            let body = value(&format!(r#"{{"doubleValue":{double:?}}}"#)).unwrap().unwrap();
+            assert_eq!(body.value, Some(Value::DoubleValue(double)), "{double:?}");
+        }
+    }
+    assert_malformed(value(r#"{"doubleValue":1e999}"#), "is not a number");
+    assert_malformed(value(r#"{"doubleValue":[1]}"#), "a number");
+}

@@ -105,13 +105,15 @@ fn case_25_43_over_a_tenants_quota() {
 fn case_26_42_when_memory_is_used_up_clients_are_told_to_wait() {
     let server = TestServer::with(|config| {
         config.limits.body_bytes = 64 << 10;
-        config.limits.in_flight_bytes = 64 << 10;
+        config.limits.in_flight_bytes = 128 << 10;
     });
     let held = Request::post("/v1/traces").header("content-type", "application/json").header("content-length", "60000");
-    let mut slow = connect(server.running().otlp_http);
-    slow.write_all(held.head().as_bytes()).expect("sent");
-    slow.write_all(&[b' '; 50_000]).expect("sent");
-    let holding = || server.api(&Request::get("/metrics")).text().contains("tracehound_in_flight_bytes 65536");
+    let mut slow = [(); 2].map(|()| connect(server.running().otlp_http));
+    for connection in &mut slow {
+        connection.write_all(held.head().as_bytes()).expect("sent");
+        connection.write_all(&[b' '; 50_000]).expect("sent");
+    }
+    let holding = || server.api(&Request::get("/metrics")).text().contains("tracehound_in_flight_bytes 131072");
     for _ in 0..200 {
         if holding() {
             break;
