@@ -52,39 +52,41 @@ new_calls AS (
       AND caller IN (SELECT service_name FROM settled)
       AND NOT coalesce(array_has_any(roles, string_to_array(replace($unless_role, ' ', ''), ',')), false)
 ),
-few AS (
-    SELECT caller, callee FROM new_calls
-    GROUP BY caller, callee
-    HAVING count(DISTINCT user_id) <= $max_users
-),
 per_trace AS (
-    SELECT new_calls.trace_id, new_calls.user_id, new_calls.role, new_calls.caller, new_calls.callee,
-           min(new_calls.operation) AS operation, min(new_calls.start_time) AS first_time, max(new_calls.start_time) AS last_time
+    SELECT trace_id, user_id, role, caller, callee,
+        min(operation) AS operation, min(start_time) AS first_time, max(start_time) AS last_time
     FROM new_calls
-    JOIN few ON few.caller = new_calls.caller AND few.callee = new_calls.callee
-    GROUP BY new_calls.trace_id, new_calls.user_id, new_calls.role, new_calls.caller, new_calls.callee
+    GROUP BY trace_id, user_id, role, caller, callee
 ),
-paths AS (
-    SELECT trace_id, trace_path(service_name, span_id, parent_span_id, start_time) AS path
-    FROM spans
-    WHERE trace_id IN (SELECT trace_id FROM per_trace)
-      AND start_time >= $from - INTERVAL '1 hour' AND start_time < $to + INTERVAL '1 hour'
-    GROUP BY trace_id
+-- How many users made the new call: the highest number that numbering them gives.
+numbered AS (
+    SELECT *, dense_rank() OVER (PARTITION BY caller, callee ORDER BY user_id) AS user_number FROM per_trace
+),
+few AS (
+    SELECT * FROM (SELECT *, max(user_number) OVER (PARTITION BY caller, callee) AS users FROM numbered)
+    WHERE users <= $max_users
+),
+with_path AS (
+    SELECT few.trace_id, few.user_id, few.role, few.caller, few.callee, few.operation, few.first_time, few.last_time,
+        trace_path(spans.service_name, spans.span_id, spans.parent_span_id, spans.start_time) AS path
+    FROM few
+    JOIN spans ON spans.trace_id = few.trace_id
+    WHERE spans.start_time >= $from - INTERVAL '1 hour' AND spans.start_time < $to + INTERVAL '1 hour'
+    GROUP BY few.trace_id, few.user_id, few.role, few.caller, few.callee, few.operation, few.first_time, few.last_time
 )
 SELECT
-    per_trace.user_id,
-    per_trace.role,
-    per_trace.caller,
-    per_trace.callee,
-    min(per_trace.operation) AS operation,
-    min(paths.path) AS service_path,
+    with_path.user_id,
+    with_path.role,
+    with_path.caller,
+    with_path.callee,
+    min(with_path.operation) AS operation,
+    min(with_path.path) AS service_path,
     min(usual.callees) AS usual_callees,
-    min(per_trace.first_time) AS first_time,
-    max(per_trace.last_time) AS last_time,
+    min(with_path.first_time) AS first_time,
+    max(with_path.last_time) AS last_time,
     count(*) AS traces,
-    array_slice(array_agg(per_trace.trace_id ORDER BY per_trace.first_time, per_trace.trace_id), 1, 10) AS trace_ids
-FROM per_trace
-LEFT JOIN usual ON usual.caller = per_trace.caller AND (usual.role IS NOT DISTINCT FROM per_trace.role)
-LEFT JOIN paths ON paths.trace_id = per_trace.trace_id
-GROUP BY per_trace.user_id, per_trace.role, per_trace.caller, per_trace.callee
+    array_slice(array_agg(with_path.trace_id ORDER BY with_path.first_time, with_path.trace_id), 1, 10) AS trace_ids
+FROM with_path
+LEFT JOIN usual ON usual.caller = with_path.caller AND (usual.role IS NOT DISTINCT FROM with_path.role)
+GROUP BY with_path.user_id, with_path.role, with_path.caller, with_path.callee
 ORDER BY first_time, caller, callee, user_id

@@ -38,28 +38,30 @@ per_trace AS (
     WHERE start_time >= $from AND times_this_way = 0 AND usual_times >= $min_samples
     GROUP BY user_id, role, caller, callee, operation, trace_id
 ),
-paths AS (
-    SELECT trace_id, trace_path(service_name, span_id, parent_span_id, start_time) AS path
-    FROM spans
-    WHERE trace_id IN (SELECT trace_id FROM per_trace)
-      AND start_time >= $from - INTERVAL '1 hour' AND start_time < $to + INTERVAL '1 hour'
-    GROUP BY trace_id
+with_path AS (
+    SELECT per_trace.trace_id, per_trace.user_id, per_trace.role, per_trace.caller, per_trace.callee, per_trace.operation,
+        per_trace.usual_times, per_trace.first_time, per_trace.last_time,
+        trace_path(spans.service_name, spans.span_id, spans.parent_span_id, spans.start_time) AS path
+    FROM per_trace
+    JOIN spans ON spans.trace_id = per_trace.trace_id
+    WHERE spans.start_time >= $from - INTERVAL '1 hour' AND spans.start_time < $to + INTERVAL '1 hour'
+    GROUP BY per_trace.trace_id, per_trace.user_id, per_trace.role, per_trace.caller, per_trace.callee, per_trace.operation,
+        per_trace.usual_times, per_trace.first_time, per_trace.last_time
 )
 SELECT
-    per_trace.user_id,
-    per_trace.role,
-    per_trace.callee AS service_name,
-    per_trace.operation,
-    per_trace.caller AS called_from,
+    with_path.user_id,
+    with_path.role,
+    with_path.callee AS service_name,
+    with_path.operation,
+    with_path.caller AS called_from,
     min(usual.callers) AS usually_called_from,
-    min(per_trace.usual_times) AS usual_times,
-    min(paths.path) AS service_path,
-    min(per_trace.first_time) AS first_time,
-    max(per_trace.last_time) AS last_time,
+    min(with_path.usual_times) AS usual_times,
+    min(with_path.path) AS service_path,
+    min(with_path.first_time) AS first_time,
+    max(with_path.last_time) AS last_time,
     count(*) AS traces,
-    array_slice(array_agg(per_trace.trace_id ORDER BY per_trace.first_time, per_trace.trace_id), 1, 10) AS trace_ids
-FROM per_trace
-LEFT JOIN usual ON usual.callee = per_trace.callee AND usual.operation = per_trace.operation
-LEFT JOIN paths ON paths.trace_id = per_trace.trace_id
-GROUP BY per_trace.user_id, per_trace.role, per_trace.callee, per_trace.operation, per_trace.caller
+    array_slice(array_agg(with_path.trace_id ORDER BY with_path.first_time, with_path.trace_id), 1, 10) AS trace_ids
+FROM with_path
+LEFT JOIN usual ON usual.callee = with_path.callee AND usual.operation = with_path.operation
+GROUP BY with_path.user_id, with_path.role, with_path.callee, with_path.operation, with_path.caller
 ORDER BY first_time, user_id, operation

@@ -81,14 +81,14 @@ pub(super) fn verdict(truths: &[Truth], verdict: &Verdict) -> String {
     text
 }
 
-/// The commands to go on with.
-pub(super) fn next_commands(url: &str, from: &str, to: &str, trace: &str) -> String {
+/// The commands to go on with; `place` says where the data is, as flags.
+pub(super) fn next_commands(place: &str, from: &str, to: &str, trace: &str) -> String {
     format!(
         "\nGo on:\n  \
-         tracehound hunts run lateral-movement --url {url} --from {from} --to {to}\n  \
+         tracehound hunts run lateral-movement {place} --from {from} --to {to}\n  \
          tracehound hunts show pii-by-non-admin\n  \
-         tracehound trace view {trace} --url {url}\n  \
-         tracehound sql --url {url} -c \"SELECT service_name, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\"\n"
+         tracehound trace view {trace} {place}\n  \
+         tracehound sql {place} -c \"SELECT service_name, count(*) FROM spans GROUP BY 1 ORDER BY 2 DESC\"\n"
     )
 }
 

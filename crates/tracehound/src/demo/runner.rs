@@ -81,7 +81,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         .await
         .context("the trace could not be read")??;
     tell(&format!("trace {shown}:\n{}", waterfall::draw(&spans, Style::for_stdout())))?;
-    tell(&report::next_commands(&url, &from, &to, &shown))?;
+    // With --once the server ends here, and the directory is what is left.
+    let place = if args.once { format!("--data-dir {}", dir.display()) } else { format!("--url {url}") };
+    tell(&report::next_commands(&place, &from, &to, &shown))?;
     say(format!("the demo took {:.1} s", began.elapsed().as_secs_f64()));
 
     if !args.once {
