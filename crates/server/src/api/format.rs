@@ -44,25 +44,28 @@ impl Format {
             let wrong = || Problem::bad_request(format!("unknown format {name:?}: {}", known()));
             return found.map(|(format, ..)| *format).ok_or_else(wrong);
         }
-        let mut best: Option<(f32, Self)> = None;
-        let mut asked = false;
-        for value in headers.get_all(header::ACCEPT) {
-            for range in value.to_str().unwrap_or_default().split(',').map(str::trim) {
-                asked |= !range.is_empty();
-                let Some((weight, format)) = accepted(range) else { continue };
-                if best.is_none_or(|(found, _)| weight > found) {
-                    best = Some((weight, format));
+        let values = headers.get_all(header::ACCEPT).iter();
+        let ranges: Vec<_> = values
+            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+            .filter_map(Range::parse)
+            .collect();
+        if ranges.is_empty() {
+            return Ok(Self::Json);
+        }
+        let mut best: Option<(f32, usize, Self)> = None;
+        for (format, _, media_type) in ALL {
+            let names = ALIASES.iter().filter(|(of, _)| *of == format).map(|(_, alias)| *alias).chain([media_type]);
+            for (weight, position) in names.filter_map(|name| weight(name, &ranges)) {
+                // Among equal weights the first in the header is taken.
+                if weight > 0.0 && best.is_none_or(|(most, first, _)| weight > most || (weight == most && position < first)) {
+                    best = Some((weight, position, format));
                 }
             }
         }
-        match best {
-            Some((_, format)) => Ok(format),
-            None if asked => {
-                let types = ALL.map(|(.., media_type)| media_type).join(", ");
-                Err(Problem::new(406, "not-acceptable", format!("answers come as {types}")))
-            }
-            None => Ok(Self::Json),
-        }
+        best.map(|(.., format)| format).ok_or_else(|| {
+            let types = ALL.map(|(.., media_type)| media_type).join(", ");
+            Problem::new(406, "not-acceptable", format!("answers come as {types}"))
+        })
     }
 
     /// Its media type.
@@ -74,20 +77,35 @@ impl Format {
     }
 }
 
-/// The weight and the form of one range of an `Accept` header.
-fn accepted(range: &str) -> Option<(f32, Format)> {
-    let mut parts = range.split(';').map(str::trim);
-    let media_type = parts.next()?.to_ascii_lowercase();
-    let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0_f32);
-    let format = match media_type.as_str() {
-        "*/*" | "application/*" => Format::Json,
-        "text/*" => Format::Csv,
-        other => {
-            let named = ALL.iter().find(|(.., known)| *known == other).map(|(format, ..)| *format);
-            named.or_else(|| ALIASES.iter().find(|(_, known)| *known == other).map(|(format, _)| *format))?
+/// One range of an `Accept` header: `text/csv`, `text/*` or `*/*`, and how much it is wanted.
+struct Range {
+    media_type: String,
+    weight: f32,
+}
+
+impl Range {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let media_type = parts.next().filter(|name| !name.is_empty())?.to_ascii_lowercase();
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="))?.parse().ok());
+        Some(Self { media_type, weight: weight.unwrap_or(1.0) })
+    }
+
+    /// How closely it names a media type: 2 by name, 1 by its first half, 0 as anything.
+    fn closeness(&self, media_type: &str) -> Option<u8> {
+        match self.media_type.as_str() {
+            "*/*" => Some(0),
+            named if named == media_type => Some(2),
+            half => media_type.starts_with(half.strip_suffix('*').filter(|half| half.ends_with('/'))?).then_some(1),
         }
-    };
-    (weight > 0.0).then_some((weight, format))
+    }
+}
+
+/// The weight of a media type and where in the header it got it: the closest range decides.
+fn weight(media_type: &str, ranges: &[Range]) -> Option<(f32, usize)> {
+    let matching = ranges.iter().enumerate().filter_map(|(at, range)| Some((range.closeness(media_type)?, at, range.weight)));
+    let closest = matching.max_by_key(|(closeness, at, _)| (*closeness, std::cmp::Reverse(*at)))?;
+    Some((closest.2, closest.1))
 }
 
 #[cfg(test)]
@@ -110,6 +128,14 @@ mod tests {
         check(None, "application/jsonlines", Some(Format::Ndjson));
         check(None, "text/html", None);
         check(None, "text/csv;q=0", None);
+        check(None, "*/*, application/json;q=0", Some(Format::Ndjson));
+        check(None, "text/csv;q=0.5, */*;q=0.8", Some(Format::Json));
+        check(None, "text/*", Some(Format::Csv));
+        check(None, "application/*", Some(Format::Json));
+        check(None, "Application/JSON; charset=utf-8; Q=0.3, text/csv; q=0.2", Some(Format::Json));
+        check(None, "application/vnd.apache.arrow.stream", Some(Format::Arrow));
+        check(None, "text/csv;q=NaN", None);
+        check(None, "app*", None);
         check(Some("ndjson"), "text/csv", Some(Format::Ndjson));
         check(Some("xml"), "text/csv", None);
     }

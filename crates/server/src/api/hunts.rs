@@ -3,30 +3,32 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tracehound_query::QueryRequest;
+use tracehound_query::{QueryRequest, TimeRange};
 use tracehound_query::hunts::{self, Hunt};
 
+use super::body;
 use super::problem::Problem;
-use super::query::{Pairs, caller, document, form, json as read_json, read, run as run_query};
+use super::query::{Pairs, caller, document, form, read, run as run_query};
 use super::reply::reply;
-use super::request::{LimitsBody, TimeRangeBody, hunt_range, rfc3339};
+use super::request::{FORM, LimitsBody, TimeRangeBody, entry, hunt_range, id_or_new, only, rfc3339, segment};
 use crate::app::App;
 
 /// The body of `POST /api/v1/hunts/{name}/run`; may be empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RunBody {
-    #[serde(default)]
-    params: BTreeMap<String, Value>,
+    params: Option<BTreeMap<String, Value>>,
     time_range: Option<TimeRangeBody>,
     limits: Option<LimitsBody>,
+    as_of: Option<Value>,
+    query_id: Option<String>,
 }
 
 /// All hunts, without their SQL.
@@ -45,39 +47,31 @@ pub(crate) async fn list(
 /// One hunt, whole.
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller(&app, &headers)?;
-    Ok(document(&whole(hunts::get(&name)?)))
+    Ok(document(&whole(hunts::get(&segment(name)?)?)))
 }
 
 /// Runs a hunt over a range of time, by default its own window up to now.
 pub(crate) async fn run(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     pairs: Pairs,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
     let caller = caller(&app, &headers)?;
-    let form = form(&read(pairs)?, &headers)?;
-    let hunt = hunts::get(&name)?;
-    let body = match body {
-        Ok(body) if body.is_empty() => RunBody::default(),
-        body => read_json::<RunBody>(&app, body)?,
-    };
-    let range = hunt_range(body.time_range.as_ref(), hunt.window_ns, app.now_ns())?;
-    let limits = body.limits.unwrap_or_default();
-    let request = QueryRequest {
-        sql: hunt.sql.clone(),
-        params: hunt.bind(&texts(body.params)?)?,
-        time_range: Some(range),
-        max_rows: limits.max_rows,
-        max_bytes: limits.max_bytes,
-        timeout: limits.timeout_ms.map(std::time::Duration::from_millis),
-        ..QueryRequest::default()
-    };
+    let pairs = read(pairs)?;
+    only(&pairs, FORM)?;
+    let form = form(&pairs, &headers)?;
+    let hunt = hunts::get(&segment(name)?)?;
+    let body = body::read(&app.config.limits, &headers, body).await?;
+    let mut body: RunBody = if body.is_empty() { RunBody::default() } else { body::json(&body)? };
+    let id = id_or_new(body.query_id.take())?;
+    let (request, range) = request(hunt, body, app.now_ns()).map_err(|problem| problem.of_query(&id))?;
+    let request = QueryRequest { query_id: Some(id), ..request };
     let mut response = reply(run_query(&app, &caller.tenant, request).await?, form).await?;
     for (header, time_ns) in [("x-tracehound-from", range.from_ns), ("x-tracehound-to", range.to_ns)] {
         if let Ok(value) = rfc3339(time_ns).parse() {
@@ -85,6 +79,19 @@ pub(crate) async fn run(
         }
     }
     Ok(response)
+}
+
+/// The query of a hunt, and the range that it looks at.
+fn request(hunt: &Hunt, body: RunBody, now_ns: i64) -> Result<(QueryRequest, TimeRange), Problem> {
+    let range = hunt_range(body.time_range.as_ref(), hunt.window_ns, now_ns)?;
+    let request = QueryRequest {
+        sql: hunt.sql.clone(),
+        params: hunt.bind(&texts(body.params.unwrap_or_default())?)?,
+        time_range: Some(range),
+        as_of: body.as_of.as_ref().map(entry).transpose()?.flatten(),
+        ..body.limits.unwrap_or_default().request()
+    };
+    Ok((request, range))
 }
 
 /// A hunt knows its parameters' types, so values are taken as text.

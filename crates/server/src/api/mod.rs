@@ -2,9 +2,11 @@
 //!
 //! One file a resource. Every error is `application/problem+json` (RFC 9457).
 
+mod body;
 mod format;
 mod health;
 mod hunts;
+mod pieces;
 mod problem;
 mod query;
 mod reply;
@@ -15,8 +17,9 @@ mod traces;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, Uri};
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::app::App;
@@ -24,7 +27,6 @@ use problem::Problem;
 
 /// The API's routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let request_bytes = app.config.limits.request_bytes;
     Router::new()
         .route("/api/v1/query", get(query::get).post(query::post))
         .route("/api/v1/query/explain", post(query::explain))
@@ -38,8 +40,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(DefaultBodyLimit::max(request_bytes))
+        .layer(map_response(with_headers))
         .with_state(app)
+}
+
+/// Answers hold what monitored users sent: browsers must not guess that it is a page, nor keep it.
+async fn with_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problem documents.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tracehound_query::Error as QueryError;
@@ -103,6 +103,7 @@ impl IntoResponse for Problem {
             "detail": self.detail,
             "retryable": self.retryable,
         });
+        let named = self.query_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
         let optional = [
             ("query_id", self.query_id.map(Value::String)),
             ("sql", self.sql),
@@ -117,6 +118,9 @@ impl IntoResponse for Problem {
         let mut response = (status, body.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(id) = named {
+            headers.insert(HeaderName::from_static("x-tracehound-query-id"), id);
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -1,23 +1,23 @@
 //! `GET` and `POST /api/v1/query`, and `POST /api/v1/query/explain`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
-use serde_json::json;
 use tracehound_query::{Answer, QueryRequest, render};
 use tracehound_schema::TenantId;
 
+use super::body;
 use super::format::Format;
 use super::problem::Problem;
 use super::reply::{Form, reply};
-use super::request::{QueryBody, from_query_string};
+use super::request::{FORM, QueryBody, from_query_string, id_or_new, new_id, only};
 use crate::app::App;
-use crate::auth::{AuthError, Caller};
+use crate::auth::Caller;
 
 /// The query string as pairs, in order.
 pub(super) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -31,7 +31,9 @@ pub(crate) async fn get(
     let caller = caller(&app, &headers)?;
     let pairs = read(pairs)?;
     let form = form(&pairs, &headers)?;
-    let request = from_query_string(&pairs, app.now_ns())?;
+    let id = id_or_new(pairs.iter().find(|(key, _)| key == "query_id").map(|(_, value)| value.clone()))?;
+    let request = from_query_string(&pairs, app.now_ns()).map_err(|problem| problem.of_query(&id))?;
+    let request = QueryRequest { query_id: Some(id), ..request };
     let answer = run(&app, &caller.tenant, request).await?;
     reply(answer, form).await
 }
@@ -41,11 +43,10 @@ pub(crate) async fn post(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     pairs: Pairs,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
     let caller = caller(&app, &headers)?;
-    let form = form(&read(pairs)?, &headers)?;
-    let request = json::<QueryBody>(&app, body)?.into_request(app.now_ns())?;
+    let (request, form) = asked(&app, &headers, pairs, body).await?;
     let answer = run(&app, &caller.tenant, request).await?;
     reply(answer, form).await
 }
@@ -54,14 +55,27 @@ pub(crate) async fn post(
 pub(crate) async fn explain(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    pairs: Pairs,
+    body: Body,
 ) -> Result<Response, Problem> {
     let caller = caller(&app, &headers)?;
-    let request = json::<QueryBody>(&app, body)?.into_request(app.now_ns())?;
-    let (request, id) = named(request);
+    let (request, form) = asked(&app, &headers, pairs, body).await?;
+    let (request, id) = within_bounds(&app, request);
     let answer = app.queries.explain(&caller.tenant, request).await;
     let answer = answer.map_err(|error| Problem::from(error).of_query(&id))?;
-    reply(answer, Form { format: Format::Json, rows: render::Rows::Arrays }).await
+    reply(answer, form).await
+}
+
+/// The query that a request asks for, and the form that it wants it in.
+async fn asked(app: &App, headers: &HeaderMap, pairs: Pairs, body: Body) -> Result<(QueryRequest, Form), Problem> {
+    let pairs = read(pairs)?;
+    only(&pairs, FORM)?;
+    let form = form(&pairs, headers)?;
+    let body = body::read(&app.config.limits, headers, body).await?;
+    let mut body: QueryBody = body::json(&body)?;
+    let id = id_or_new(body.query_id.take())?;
+    let request = body.into_request(app.now_ns()).map_err(|problem| problem.of_query(&id))?;
+    Ok((QueryRequest { query_id: Some(id), ..request }, form))
 }
 
 /// Runs a query and counts its outcome.
@@ -70,7 +84,7 @@ pub(super) async fn run(
     tenant: &TenantId,
     request: QueryRequest,
 ) -> Result<Answer, Problem> {
-    let (request, id) = named(request);
+    let (request, id) = within_bounds(app, request);
     let answer = app.queries.run(tenant, request).await;
     app.counters.queried(match &answer {
         Ok(_) => "ok",
@@ -83,23 +97,45 @@ pub(super) async fn run(
     })
 }
 
-/// Gives a query an id, so that an error can name it too.
-fn named(mut request: QueryRequest) -> (QueryRequest, String) {
-    let id = request.query_id.get_or_insert_with(|| ulid::Ulid::new().to_string()).clone();
+/// The same query within the server's bounds, and its id.
+///
+/// A client may ask for more rows than the default, but for no more bytes than the server allows. Rows of
+/// nulls take no bytes, so that the rows are bounded too: each counts as a byte at least.
+fn within_bounds(app: &App, mut request: QueryRequest) -> (QueryRequest, String) {
+    let limits = app.queries.limits();
+    let bytes = request.max_bytes.unwrap_or(limits.max_bytes).min(limits.max_bytes);
+    request.max_bytes = Some(bytes);
+    request.max_rows = Some(request.max_rows.unwrap_or(limits.max_rows).min(limits.max_bytes));
+    let id = request.query_id.get_or_insert_with(new_id).clone();
     (request, id)
 }
 
 /// Who calls.
-pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, AuthError> {
-    app.keys.authenticate(|name| headers.get(name)?.to_str().ok())
+///
+/// A header that is not text, or a tenant's that stands twice, is refused rather than passed over: the
+/// request would touch another tenant than it names.
+pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let tenant = "x-tracehound-tenant";
+    if headers.get_all(tenant).iter().nth(1).is_some() {
+        return Err(Problem::new(400, "bad-tenant", format!("the header {tenant} stands twice")));
+    }
+    let text = |name: &str| Some(headers.get(name)?.to_str().unwrap_or("(not text)"));
+    Ok(app.keys.authenticate(text)?)
 }
 
 /// The query string, or why it is none.
 pub(super) fn read(pairs: Pairs) -> Result<Vec<(String, String)>, Problem> {
-    match pairs {
-        Ok(Query(pairs)) => Ok(pairs),
-        Err(error) => Err(Problem::bad_request(format!("the query string cannot be read: {}", error.body_text()))),
+    let Query(pairs) = pairs.map_err(|error| {
+        Problem::bad_request(format!("the query string cannot be read: {}", error.body_text()))
+    })?;
+    let mut seen = HashSet::new();
+    for (key, _) in &pairs {
+        if !seen.insert(key) {
+            return Err(Problem::bad_request(format!("{key:?} stands twice in the query string")));
+        }
     }
+    // Forms and dashboards send the fields that nobody filled in, too.
+    Ok(pairs.into_iter().filter(|(key, value)| !value.is_empty() || key.starts_with("p.")).collect())
 }
 
 /// The form of the answer: `format` and `rows`.
@@ -113,25 +149,9 @@ pub(super) fn form(pairs: &[(String, String)], headers: &HeaderMap) -> Result<Fo
     Ok(Form { format: Format::choose(value("format"), headers)?, rows })
 }
 
-/// A JSON body, or why it is none.
-pub(super) fn json<T: DeserializeOwned>(
-    app: &App,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<T, Problem> {
-    let body = body.map_err(|error| {
-        if error.status().as_u16() == 413 {
-            let max = app.config.limits.request_bytes;
-            Problem::new(413, "too-large", format!("a request may have at most {max} bytes"))
-        } else {
-            Problem::bad_request("the body could not be read")
-        }
-    })?;
-    serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))
-}
-
 /// A small JSON document.
 pub(super) fn document(value: &serde_json::Value) -> Response {
-    let mut response = json!(value).to_string().into_response();
+    let mut response = value.to_string().into_response();
     let json = axum::http::HeaderValue::from_static("application/json");
     response.headers_mut().insert(axum::http::header::CONTENT_TYPE, json);
     response

@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use serde::Deserialize;
 use serde_json::Value;
 use tracehound_query::{ParamValue, QueryRequest, TimeRange, time};
 
 use super::problem::Problem;
 
+/// What the query string says about the form of any answer.
+pub(super) const FORM: &[&str] = &["format", "rows"];
+
 /// The body of `POST /api/v1/query`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QueryBody {
     pub(super) sql: String,
-    #[serde(default)]
-    pub(super) params: BTreeMap<String, Value>,
+    pub(super) params: Option<BTreeMap<String, Value>>,
     pub(super) time_range: Option<TimeRangeBody>,
     pub(super) limits: Option<LimitsBody>,
     pub(super) as_of: Option<Value>,
@@ -23,12 +27,12 @@ pub(super) struct QueryBody {
     pub(super) mode: Option<String>,
 }
 
-/// `{"from": "now-6h", "to": "now"}`.
+/// `{"from": "now-6h", "to": "now"}`; Unix numbers too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TimeRangeBody {
-    from: String,
-    to: Option<String>,
+    from: Value,
+    to: Option<Value>,
 }
 
 /// Bounds that a client sets for its own query.
@@ -46,24 +50,38 @@ impl QueryBody {
         if let Some(mode) = self.mode.as_deref().filter(|mode| *mode != "sync") {
             return Err(Problem::bad_request(format!("mode {mode:?} is not known: use \"sync\"")));
         }
-        let limits = self.limits.unwrap_or_default();
         Ok(QueryRequest {
             sql: self.sql,
-            params: params(self.params)?,
+            params: params(self.params.unwrap_or_default())?,
             time_range: self.time_range.map(|range| range.resolve(now_ns)).transpose()?,
-            max_rows: limits.max_rows,
-            max_bytes: limits.max_bytes,
-            timeout: limits.timeout_ms.map(Duration::from_millis),
             as_of: self.as_of.as_ref().map(entry).transpose()?.flatten(),
-            query_id: self.query_id.map(checked_id).transpose()?,
+            query_id: self.query_id,
+            ..self.limits.unwrap_or_default().request()
         })
+    }
+}
+
+impl LimitsBody {
+    /// A query with these bounds and nothing else.
+    pub(super) fn request(self) -> QueryRequest {
+        let timeout = self.timeout_ms.map(Duration::from_millis);
+        QueryRequest { max_rows: self.max_rows, max_bytes: self.max_bytes, timeout, ..QueryRequest::default() }
     }
 }
 
 impl TimeRangeBody {
     /// The range, relative to now.
     pub(super) fn resolve(&self, now_ns: i64) -> Result<TimeRange, Problem> {
-        Ok(TimeRange::parse(&self.from, self.to.as_deref(), now_ns)?)
+        let to = self.to.as_ref().map(time_text).transpose()?;
+        Ok(TimeRange::parse(&time_text(&self.from)?, to.as_deref(), now_ns)?)
+    }
+}
+
+fn time_text(value: &Value) -> Result<String, Problem> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(Problem::new(422, "parameter-invalid", "a time is text such as \"now-6h\", or a Unix number")),
     }
 }
 
@@ -75,10 +93,7 @@ pub(super) fn from_query_string(
     let mut request = QueryRequest::default();
     let (mut sql, mut from, mut to) = (None, None, None);
     for (key, value) in pairs {
-        let number = || {
-            let wrong = || Problem::bad_request(format!("{key}={value:?} is not a whole number"));
-            value.parse::<u64>().map_err(|_| wrong())
-        };
+        let number = || number(key, value);
         let size = || number().map(|number| usize::try_from(number).unwrap_or(usize::MAX));
         match key.as_str() {
             "q" | "sql" => sql = Some(value.clone()),
@@ -88,8 +103,7 @@ pub(super) fn from_query_string(
             "max_bytes" => request.max_bytes = Some(size()?),
             "timeout_ms" => request.timeout = Some(Duration::from_millis(number()?)),
             "as_of" => request.as_of = Some(number()?),
-            "query_id" => request.query_id = Some(checked_id(value.clone())?),
-            "format" | "rows" => {}
+            "query_id" | "format" | "rows" => {}
             other => match other.strip_prefix("p.") {
                 Some(name) => {
                     request.params.insert(name.to_owned(), ParamValue::text(value.clone()));
@@ -141,7 +155,7 @@ fn param(name: &str, value: Value) -> Result<ParamValue, Problem> {
 }
 
 /// `as_of`: an entry's number, alone or as `{"entry": n}`.
-fn entry(value: &Value) -> Result<Option<u64>, Problem> {
+pub(super) fn entry(value: &Value) -> Result<Option<u64>, Problem> {
     let number = match value {
         Value::Null => return Ok(None),
         Value::Object(fields) => fields.get("entry"),
@@ -151,8 +165,35 @@ fn entry(value: &Value) -> Result<Option<u64>, Problem> {
     number.and_then(Value::as_u64).map(Some).ok_or_else(wrong)
 }
 
-/// A query's name is echoed in headers and logs, so it has to be plain.
-fn checked_id(id: String) -> Result<String, Problem> {
+/// A whole number of the query string.
+pub(super) fn number(key: &str, value: &str) -> Result<u64, Problem> {
+    value.parse().map_err(|_| Problem::bad_request(format!("{key}={value:?} is not a whole number")))
+}
+
+/// Refuses what would be passed over silently.
+pub(super) fn only(pairs: &[(String, String)], known: &[&str]) -> Result<(), Problem> {
+    let unknown = pairs.iter().find(|(key, _)| !known.contains(&key.as_str()));
+    unknown.map_or(Ok(()), |(key, _)| {
+        Err(Problem::bad_request(format!("unknown parameter {key:?}: here the query string takes {}", known.join(", "))))
+    })
+}
+
+/// The part of the path that names a thing.
+pub(super) fn segment(path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    let wrong = |error: PathRejection| Problem::bad_request(format!("the path cannot be read: {}", error.body_text()));
+    path.map(|Path(text)| text).map_err(wrong)
+}
+
+/// A name for a query that was given none.
+pub(super) fn new_id() -> String {
+    ulid::Ulid::new().to_string()
+}
+
+/// The name that a query was given, or one of ours, so that its errors can name it too.
+///
+/// It is echoed in headers and logs, so it has to be plain.
+pub(super) fn id_or_new(given: Option<String>) -> Result<String, Problem> {
+    let Some(id) = given else { return Ok(new_id()) };
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if id.is_empty() || id.len() > 64 || !id.bytes().all(plain) {
         return Err(Problem::bad_request("query_id must be 1 to 64 letters, digits, '-', '_' or '.'"));
