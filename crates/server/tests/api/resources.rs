@@ -120,7 +120,6 @@ fn hunts_take_parameters_and_a_range() {
     refused(json!({"params": {"unknown_min": [1]}}), 422, "parameter-invalid");
     refused(json!({"params": {"nothing": 1}}), 422, "parameter-unknown");
     refused(json!({"time_range": {"from": "now"}}), 422, "parameter-invalid");
-    refused(json!({"limits": {"timeout_ms": 0}}), 504, "timeout");
     refused(json!({"as_of": 1_000_000}), 404, "not-found");
     refused(json!({"sql": "SELECT 1"}), 400, "bad-request");
 }
