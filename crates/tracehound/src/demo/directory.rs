@@ -2,7 +2,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+
+use crate::failure::Failure;
 
 /// The file that says that a demo made a directory.
 const MARKER: &str = "DEMO";
@@ -19,9 +21,11 @@ pub(super) fn prepare(dir: &Path, marker: &str) -> anyhow::Result<()> {
                 let marked = dir.join(MARKER).exists();
                 let dir = dir.display();
                 if marked {
-                    bail!("{dir} holds the data of an earlier demo: choose another --data-dir, or look at it with `tracehound serve --data-dir {dir}`");
+                    let hint = format!("choose another --data-dir, or look at it: tracehound serve --data-dir {dir}");
+                    return Err(Failure::usage(format!("{dir} holds the data of an earlier demo")).hint(hint).into());
                 }
-                bail!("{dir} is not empty: the demo writes into a directory of its own, choose another --data-dir");
+                let hint = "the demo writes into a directory of its own: choose another --data-dir";
+                return Err(Failure::usage(format!("{dir} is not empty")).hint(hint).into());
             }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {

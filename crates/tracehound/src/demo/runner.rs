@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ use super::sender::{self, Sent};
 use super::traffic::Traffic;
 use super::verdict::{Finding, Verdict};
 use crate::cli::DemoArgs;
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure};
 use crate::place;
 use crate::terminal::{Output, say};
 use crate::waterfall::{self, Style};
@@ -42,7 +42,9 @@ const HUNT_TIME: Duration = Duration::from_secs(110);
 /// was planted are no error but, with `--once`, exit code 6.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    ensure!(args.scale > 0.0 && args.scale <= 10.0, "--scale is above 0 and at most 10");
+    if !(args.scale > 0.0 && args.scale <= 10.0) {
+        return Err(Failure::usage("--scale is above 0 and at most 10").into());
+    }
     let calendar = Calendar { anchor_ns: anchor(args.now.as_deref())? };
     let (from, to) = (moment(calendar.window_ns()), moment(calendar.anchor_ns));
     let dir = match &args.data_dir {
@@ -126,11 +128,11 @@ async fn interrupted() -> anyhow::Result<()> {
 fn anchor(now: Option<&str>) -> anyhow::Result<u64> {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     let clock_ns = i64::try_from(clock.as_nanos()).context("the clock stands after 2262")?;
-    let now_ns = now.map_or(Ok(clock_ns), |text| time::parse(text, clock_ns)).context("--now")?;
-    let now_ns = u64::try_from(now_ns).context("--now lies before 1970")?;
-    let anchor_ns = now_ns / HOUR_NS * HOUR_NS;
+    let now_ns = now.map_or(Ok(clock_ns), |text| time::parse(text, clock_ns));
+    let now_ns = now_ns.map_err(|error| Failure::usage(format!("--now: {error}")))?;
+    let anchor_ns = u64::try_from(now_ns).unwrap_or_default() / HOUR_NS * HOUR_NS;
     if anchor_ns < 60 * 24 * HOUR_NS {
-        bail!("--now lies before March 1970");
+        return Err(Failure::usage("--now lies before March 1970").into());
     }
     Ok(anchor_ns)
 }
