@@ -38,10 +38,8 @@ fn ask(url: &str, request: &Value) -> anyhow::Result<Vec<Map<String, Value>>> {
         bail!("{url} answered {status}: {text}");
     }
     let answer: Value = serde_json::from_str(&text).context("the answer is no JSON")?;
-    let names: Vec<String> = array(&answer, "columns")
-        .iter()
-        .filter_map(|column| Some(column.get("name")?.as_str()?.to_owned()))
-        .collect();
+    let names: Vec<String> =
+        array(&answer, "columns").iter().filter_map(|column| Some(column.get("name")?.as_str()?.to_owned())).collect();
     let row = |row: &Value| {
         let cells = row.as_array().cloned().unwrap_or_default();
         names.iter().cloned().zip(cells).collect()

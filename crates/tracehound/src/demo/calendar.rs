@@ -2,8 +2,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::company::{INVOICING_ACCOUNT, Role, SYNC_ACCOUNT, weighted};
 use super::company::Company;
+use super::company::{INVOICING_ACCOUNT, Role, SYNC_ACCOUNT, weighted};
 use super::operations::{OPERATIONS, Operation, sync_stock, write_invoices};
 
 /// Nanoseconds in an hour.
@@ -14,8 +14,7 @@ pub(super) const DAY_NS: u64 = 24 * HOUR_NS;
 pub(super) const HISTORY_DAYS: u64 = 28;
 
 /// How much goes on in each hour of the day, UTC.
-pub(super) const RHYTHM: [u32; 24] =
-    [2, 2, 1, 1, 2, 3, 5, 8, 10, 11, 11, 10, 9, 10, 10, 9, 9, 10, 11, 10, 8, 6, 4, 3];
+pub(super) const RHYTHM: [u32; 24] = [2, 2, 1, 1, 2, 3, 5, 8, 10, 11, 11, 10, 9, 10, 10, 9, 9, 10, 11, 10, 8, 6, 4, 3];
 
 /// Days of the history on which each operation is certain to be done by somebody.
 const CERTAIN_DAYS: [u64; 8] = [0, 1, 2, 5, 9, 14, 20, 27];
@@ -46,9 +45,7 @@ impl Calendar {
     /// A moment of a day, following the rhythm of the hours.
     pub(super) fn moment(self, rng: &mut ChaCha8Rng, day: u64) -> u64 {
         let start_ns = self.day_ns(day);
-        let hours: Vec<(u64, u32)> = (0..24)
-            .map(|hour| (hour, rhythm(start_ns + hour * HOUR_NS)))
-            .collect();
+        let hours: Vec<(u64, u32)> = (0..24).map(|hour| (hour, rhythm(start_ns + hour * HOUR_NS))).collect();
         start_ns + weighted(rng, &hours) * HOUR_NS + rng.random_range(0..HOUR_NS)
     }
 }
@@ -109,8 +106,7 @@ pub(super) fn visits(company: &Company, calendar: Calendar, seed: u64, day: u64)
             // Once by the front door, once by the mobile one, where the role has both.
             for mobile in [false, true] {
                 let fits = |user: &super::company::User| user.role == operation.role && user.mobile == mobile;
-                let fitting: Vec<usize> =
-                    (0..company.users().len()).filter(|&at| fits(&company.users()[at])).collect();
+                let fitting: Vec<usize> = (0..company.users().len()).filter(|&at| fits(&company.users()[at])).collect();
                 if fitting.is_empty() {
                     continue;
                 }
@@ -149,13 +145,7 @@ fn pick(rng: &mut ChaCha8Rng, role: Role) -> RunOperation {
 }
 
 /// The service accounts: much, regular and every day alike.
-fn accounts(
-    company: &Company,
-    calendar: Calendar,
-    day: u64,
-    rng: &mut ChaCha8Rng,
-    visits: &mut Vec<Visit>,
-) {
+fn accounts(company: &Company, calendar: Calendar, day: u64, rng: &mut ChaCha8Rng, visits: &mut Vec<Visit>) {
     let position = |id: &str| company.users().iter().position(|user| user.id == id);
     if let Some(user) = position(SYNC_ACCOUNT) {
         let count: u64 = 220;

@@ -40,10 +40,7 @@ pub(super) fn prepare(dir: &Path, marker: &str) -> anyhow::Result<()> {
 /// A directory that does not exist yet, below `parent`.
 pub(super) fn fresh(parent: &Path, name: &str) -> PathBuf {
     let numbered = (2..).map(|number| parent.join(format!("{name}-{number}")));
-    std::iter::once(parent.join(name))
-        .chain(numbered)
-        .find(|dir| !dir.exists())
-        .expect("some number is free")
+    std::iter::once(parent.join(name)).chain(numbered).find(|dir| !dir.exists()).expect("some number is free")
 }
 
 #[cfg(test)]

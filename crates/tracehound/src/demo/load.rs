@@ -1,6 +1,6 @@
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
-    metric::Data, number_data_point::Value,
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum, metric::Data,
+    number_data_point::Value,
 };
 use rand::RngExt;
 
@@ -50,16 +50,12 @@ impl LoadMeter {
             for step in 0..steps {
                 let taken_ns = hour_ns + (step + 1) * length_ns - 1;
                 let usual = 0.15 + 0.012 * f64::from(rhythm(hour_ns)) + 0.004 * (index % 7) as f64;
-                let strain = self
-                    .strains
-                    .iter()
-                    .find(|s| s.service == *service && s.from_ns <= taken_ns && taken_ns < s.to_ns);
+                let strain =
+                    self.strains.iter().find(|s| s.service == *service && s.from_ns <= taken_ns && taken_ns < s.to_ns);
                 let (more_cpu, more_network) = strain.map_or((1.0, 1.0), |s| (s.cpu, s.network));
                 let used = (usual * more_cpu * rng.random_range(0.94..1.06)).min(0.99);
-                let bytes = 2e8 / steps as f64
-                    * f64::from(4 + rhythm(hour_ns))
-                    * more_network
-                    * rng.random_range(0.9..1.1);
+                let bytes =
+                    2e8 / steps as f64 * f64::from(4 + rhythm(hour_ns)) * more_network * rng.random_range(0.9..1.1);
                 #[expect(clippy::cast_possible_truncation, reason = "below 2^40")]
                 let bytes = bytes as i64;
                 self.sent[index].1 += bytes;
@@ -81,27 +77,17 @@ impl LoadMeter {
                 });
             }
             let cumulative = AggregationTemporality::Cumulative.into();
-            let network = Sum {
-                data_points: network,
-                aggregation_temporality: cumulative,
-                is_monotonic: true,
-            };
-            let durations = Histogram {
-                data_points: durations,
-                aggregation_temporality: AggregationTemporality::Delta.into(),
-            };
+            let network = Sum { data_points: network, aggregation_temporality: cumulative, is_monotonic: true };
+            let durations =
+                Histogram { data_points: durations, aggregation_temporality: AggregationTemporality::Delta.into() };
             let of_service = [
                 ("process.cpu.utilization", "1", Data::Gauge(Gauge { data_points: cpu })),
                 ("k8s.pod.network.io", "By", Data::Sum(network)),
                 ("http.server.request.duration", "s", Data::Histogram(durations)),
             ];
             for (name, unit, data) in of_service {
-                let record = Metric {
-                    name: name.to_owned(),
-                    unit: unit.to_owned(),
-                    data: Some(data),
-                    ..Metric::default()
-                };
+                let record =
+                    Metric { name: name.to_owned(), unit: unit.to_owned(), data: Some(data), ..Metric::default() };
                 metrics.push(Placed { service, record });
             }
         }

@@ -21,17 +21,11 @@ pub(super) struct Logins {
 
 /// A region from which hardly anybody logs in.
 pub(super) const FAR_REGION: &str = "ca-north";
-const ELSEWHERE: [&str; 6] =
-    ["eu-central", "eu-west", "us-east", "us-west", "ap-south", FAR_REGION];
+const ELSEWHERE: [&str; 6] = ["eu-central", "eu-west", "us-east", "us-west", "ap-south", FAR_REGION];
 
 /// What everybody's logins of a day are, attacks aside. Unlike the traces, the
 /// metric counts every user on every day.
-pub(super) fn logins_of_day(
-    company: &Company,
-    calendar: Calendar,
-    seed: u64,
-    day: u64,
-) -> Vec<Logins> {
+pub(super) fn logins_of_day(company: &Company, calendar: Calendar, seed: u64, day: u64) -> Vec<Logins> {
     let mut rng = chance(seed, 2, day);
     let mut logins = Vec::new();
     for (user, who) in company.users().iter().enumerate() {
@@ -53,11 +47,8 @@ pub(super) fn logins_of_day(
         let times = if rng.random_bool(0.12) { 2 } else { 1 };
         for _ in 0..times {
             let moment = calendar.moment(&mut rng, day);
-            let region = if rng.random_bool(0.02) {
-                ELSEWHERE[rng.random_range(0..ELSEWHERE.len())]
-            } else {
-                who.region
-            };
+            let region =
+                if rng.random_bool(0.02) { ELSEWHERE[rng.random_range(0..ELSEWHERE.len())] } else { who.region };
             let failures = i64::from(rng.random_bool(0.04));
             let hour_ns = moment / HOUR_NS * HOUR_NS;
             logins.push(Logins { hour_ns, user, region, attempts: 1 + failures, failures });
@@ -83,12 +74,7 @@ pub(super) fn is_cumulative(user: usize) -> bool {
 
 impl LoginMeter {
     /// The points of an hour, taken at its end.
-    pub(super) fn measure(
-        &mut self,
-        company: &Company,
-        hour_ns: u64,
-        logins: &[Logins],
-    ) -> Vec<Placed<Metric>> {
+    pub(super) fn measure(&mut self, company: &Company, hour_ns: u64, logins: &[Logins]) -> Vec<Placed<Metric>> {
         if self.since_ns == 0 || hour_ns - self.since_ns >= 7 * DAY_NS {
             self.since_ns = hour_ns;
             self.totals.clear();
@@ -123,10 +109,7 @@ impl LoginMeter {
             .flat_map(|(counts, temporality, start_ns)| {
                 let attempts = points(company, counts, start_ns, taken_ns, |count| count.0);
                 let failures = points(company, counts, start_ns, taken_ns, |count| count.1);
-                [
-                    sum("auth.login.attempts", temporality, attempts),
-                    sum("auth.login.failures", temporality, failures),
-                ]
+                [sum("auth.login.attempts", temporality, attempts), sum("auth.login.failures", temporality, failures)]
             })
             .flatten()
             .map(|record| Placed { service: "auth", record })
@@ -142,10 +125,7 @@ fn points(
     value: impl Fn((i64, i64)) -> i64,
 ) -> Vec<NumberDataPoint> {
     let point = |(&(user, region), &count): (&(usize, &'static str), &(i64, i64))| NumberDataPoint {
-        attributes: vec![
-            text("user_id", &company.users()[user].id),
-            text("source_region", region),
-        ],
+        attributes: vec![text("user_id", &company.users()[user].id), text("source_region", region)],
         start_time_unix_nano: start_ns,
         time_unix_nano: taken_ns,
         value: Some(Value::AsInt(value(count))),
@@ -154,11 +134,7 @@ fn points(
     counts.iter().map(point).filter(|point| point.value != Some(Value::AsInt(0))).collect()
 }
 
-fn sum(
-    name: &str,
-    temporality: AggregationTemporality,
-    data_points: Vec<NumberDataPoint>,
-) -> Option<Metric> {
+fn sum(name: &str, temporality: AggregationTemporality, data_points: Vec<NumberDataPoint>) -> Option<Metric> {
     let sum = Sum { data_points, aggregation_temporality: temporality.into(), is_monotonic: true };
     (!sum.data_points.is_empty()).then(|| Metric {
         name: name.to_owned(),
@@ -168,4 +144,3 @@ fn sum(
         ..Metric::default()
     })
 }
-

@@ -11,11 +11,7 @@ pub(super) struct Operation {
     pub(super) run: fn(&mut TraceBuilder, &Company, &User),
 }
 
-const fn operation(
-    role: Role,
-    weight: u32,
-    run: fn(&mut TraceBuilder, &Company, &User),
-) -> Operation {
+const fn operation(role: Role, weight: u32, run: fn(&mut TraceBuilder, &Company, &User)) -> Operation {
     Operation { role, weight, run }
 }
 

@@ -14,25 +14,43 @@ pub(super) struct HuntRun {
 
 /// The columns that say whom or what a finding is about, in the order shown.
 const ABOUT: [&str; 12] = [
-    "user_id", "region", "agent", "step", "role", "roles", "caller", "callee", "service_name", "domain",
-    "app_tenant_id", "resource_tenant_id",
+    "user_id",
+    "region",
+    "agent",
+    "step",
+    "role",
+    "roles",
+    "caller",
+    "callee",
+    "service_name",
+    "domain",
+    "app_tenant_id",
+    "resource_tenant_id",
 ];
 /// The columns that say what was seen, and what is usual.
 const NUMBERS: [&str; 14] = [
-    "touches", "subjects", "logins", "usual_logins", "users", "new_users", "usual_users", "traces",
-    "usual_traces", "failures", "body_bytes", "jumps", "usual_callees", "usually_called_from",
+    "touches",
+    "subjects",
+    "logins",
+    "usual_logins",
+    "users",
+    "new_users",
+    "usual_users",
+    "traces",
+    "usual_traces",
+    "failures",
+    "body_bytes",
+    "jumps",
+    "usual_callees",
+    "usually_called_from",
 ];
 
 /// What one hunt found, for people.
 pub(super) fn hunt(run: &HuntRun) -> String {
     let count = run.findings.len();
     let plural = if count == 1 { "" } else { "s" };
-    let mut text = format!(
-        "\n{} — {}\n  {count} finding{plural} in {:.1} s\n",
-        run.name,
-        run.title,
-        run.took.as_secs_f64()
-    );
+    let mut text =
+        format!("\n{} — {}\n  {count} finding{plural} in {:.1} s\n", run.name, run.title, run.took.as_secs_f64());
     for finding in &run.findings {
         line(&mut text, "  • ", &about(finding, &ABOUT));
         line(&mut text, "    path    ", finding.text("service_path"));

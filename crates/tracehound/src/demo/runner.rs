@@ -60,7 +60,11 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         "{} services, {} users, {HISTORY_DAYS} thin days and a busy one until {to}\n\
          seed {}, the same data again with: tracehound demo --seed {} --now {to}\n\
          data in {}",
-        SERVICES.len(), company.users().len(), args.seed, args.seed, dir.display()
+        SERVICES.len(),
+        company.users().len(),
+        args.seed,
+        args.seed,
+        dir.display()
     ))?;
 
     let (sent, truths) = ingest(company, calendar, args.seed, otlp_url).await?;
@@ -68,7 +72,10 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let seconds = began.elapsed().as_secs_f64();
     tell(&format!(
         "sent {} spans, {} log records, {} data points over OTLP/gRPC in {seconds:.1} s ({:.0} a second)",
-        sent.spans, sent.logs, sent.points, records as f64 / seconds
+        sent.spans,
+        sent.logs,
+        sent.points,
+        records as f64 / seconds
     ))?;
 
     let runs = hunt_all(&url, &from, &to).await?;

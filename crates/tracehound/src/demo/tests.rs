@@ -78,8 +78,7 @@ fn the_traffic_is_honest() {
     let mut late = 0;
     let mut inner = (0, 0);
     for hour in &telemetry {
-        let parents: BTreeSet<&[u8]> =
-            hour.spans.iter().map(|span| span.record.parent_span_id.as_slice()).collect();
+        let parents: BTreeSet<&[u8]> = hour.spans.iter().map(|span| span.record.parent_span_id.as_slice()).collect();
         for span in &hour.spans {
             // Its children came with an earlier hour.
             late += usize::from(seen.contains(&span.record.span_id[..]) && !parents.contains(&span.record.span_id[..]));
@@ -104,8 +103,7 @@ fn the_traffic_is_honest() {
             let parent = &span.record.parent_span_id[..];
             orphans += usize::from(!parent.is_empty() && !ids.contains(parent));
         }
-        let hours: BTreeSet<u64> =
-            spans.iter().map(|span| span.record.start_time_unix_nano / HOUR_NS).collect();
+        let hours: BTreeSet<u64> = spans.iter().map(|span| span.record.start_time_unix_nano / HOUR_NS).collect();
         crossing += usize::from(hours.len() > 1);
     }
     assert!(inner.0 * 10 > inner.1 * 9, "{inner:?} inner spans carry no user");
@@ -118,8 +116,7 @@ fn the_traffic_is_honest() {
 #[test]
 fn every_planted_trace_is_sent_whole() {
     let (telemetry, truths) = generate(7);
-    let sent: BTreeSet<&[u8]> =
-        spans(&telemetry).map(|span| span.record.trace_id.as_slice()).collect();
+    let sent: BTreeSet<&[u8]> = spans(&telemetry).map(|span| span.record.trace_id.as_slice()).collect();
     for truth in &truths {
         assert!(!truth.traces.is_empty() && !truth.found_by.is_empty(), "{}", truth.attack);
         for id in &truth.traces {

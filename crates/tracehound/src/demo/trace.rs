@@ -61,13 +61,7 @@ impl TraceBuilder {
     }
 
     /// A span of `service` around `body`.
-    pub(super) fn span(
-        &mut self,
-        service: &'static str,
-        kind: SpanKind,
-        name: &str,
-        body: impl FnOnce(&mut Self),
-    ) {
+    pub(super) fn span(&mut self, service: &'static str, kind: SpanKind, name: &str, body: impl FnOnce(&mut Self)) {
         let parent = self.stack.last().map(|&at| self.trace.spans[at].record.span_id.clone());
         let span = Span {
             trace_id: self.trace.id.to_vec(),
@@ -89,13 +83,7 @@ impl TraceBuilder {
     }
 
     /// A user's request entering at `service`: the one place where identity stands.
-    pub(super) fn request(
-        &mut self,
-        service: &'static str,
-        user: &User,
-        route: &str,
-        body: impl FnOnce(&mut Self),
-    ) {
+    pub(super) fn request(&mut self, service: &'static str, user: &User, route: &str, body: impl FnOnce(&mut Self)) {
         self.span(service, SpanKind::Server, route, |t| {
             let (method, path) = route.split_once(' ').unwrap_or(("GET", route));
             t.text("http.request.method", method);
@@ -115,12 +103,7 @@ impl TraceBuilder {
     }
 
     /// A call from the current span's service.
-    pub(super) fn call(
-        &mut self,
-        callee: &'static str,
-        operation: &str,
-        body: impl FnOnce(&mut Self),
-    ) {
+    pub(super) fn call(&mut self, callee: &'static str, operation: &str, body: impl FnOnce(&mut Self)) {
         let caller = self.service();
         self.span(caller, SpanKind::Client, operation, |t| {
             t.text("rpc.system", "grpc");
@@ -167,13 +150,7 @@ impl TraceBuilder {
     }
 
     /// A message to `consumer`, which takes it up `delay_ms` later.
-    pub(super) fn publish(
-        &mut self,
-        topic: &str,
-        consumer: &'static str,
-        delay_ms: u64,
-        body: impl FnOnce(&mut Self),
-    ) {
+    pub(super) fn publish(&mut self, topic: &str, consumer: &'static str, delay_ms: u64, body: impl FnOnce(&mut Self)) {
         let service = self.service();
         self.span(service, SpanKind::Producer, &format!("send {topic}"), |t| {
             t.text("messaging.system", "kafka");
@@ -245,8 +222,7 @@ impl TraceBuilder {
             let role = AnyValue { value: Some(Value::StringValue(user.role.as_str().to_owned())) };
             let roles = Value::ArrayValue(ArrayValue { values: vec![role] });
             let value = Some(AnyValue { value: Some(roles) });
-            let attribute =
-                KeyValue { key: "user.roles".to_owned(), value, ..KeyValue::default() };
+            let attribute = KeyValue { key: "user.roles".to_owned(), value, ..KeyValue::default() };
             self.current().attributes.push(attribute);
         }
         self.text("security.tenant_id", user.tenant);

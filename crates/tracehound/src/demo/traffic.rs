@@ -85,11 +85,9 @@ impl<'a> Traffic<'a> {
     /// Adds a trace's records, holding back what is late and leaving out what is lost.
     fn deliver(&mut self, trace: Trace, may_lose: bool, telemetry: &mut Telemetry) {
         let mut rng = chance(self.seed, 5, u64::from_le_bytes(first_eight(trace.id)));
-        let parents: Vec<Vec<u8>> =
-            trace.spans.iter().map(|span| span.record.parent_span_id.clone()).collect();
-        let inner: Vec<usize> = (0..trace.spans.len())
-            .filter(|&at| parents.contains(&trace.spans[at].record.span_id))
-            .collect();
+        let parents: Vec<Vec<u8>> = trace.spans.iter().map(|span| span.record.parent_span_id.clone()).collect();
+        let inner: Vec<usize> =
+            (0..trace.spans.len()).filter(|&at| parents.contains(&trace.spans[at].record.span_id)).collect();
         let mut pick = |share: f64| {
             let drawn = rng.random_bool(share) && !inner.is_empty();
             drawn.then(|| inner[rng.random_range(0..inner.len())])
@@ -137,8 +135,7 @@ impl Iterator for Traffic<'_> {
             let Some(trace) = self.planted.pop_front() else { break };
             self.deliver(trace, false, &mut telemetry);
         }
-        let logins: Vec<Logins> =
-            self.logins.iter().filter(|login| login.hour_ns == self.hour_ns).cloned().collect();
+        let logins: Vec<Logins> = self.logins.iter().filter(|login| login.hour_ns == self.hour_ns).cloned().collect();
         telemetry.metrics = self.login_meter.measure(self.company, self.hour_ns, &logins);
         let busy = self.hour_ns >= self.calendar.window_ns();
         telemetry.metrics.extend(self.load_meter.measure(self.hour_ns, busy));

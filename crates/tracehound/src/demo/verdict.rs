@@ -24,9 +24,8 @@ impl Finding {
     }
 
     fn is_about(&self, truth: &Truth) -> bool {
-        let expected = truth.found_by.iter().any(|(hunt, column, value)| {
-            *hunt == self.hunt && self.text(column) == value
-        });
+        let expected =
+            truth.found_by.iter().any(|(hunt, column, value)| *hunt == self.hunt && self.text(column) == value);
         let planted: BTreeSet<String> = truth.traces.iter().map(hex::encode).collect();
         expected && self.trace_ids().into_iter().any(|id| planted.contains(id))
     }
@@ -47,9 +46,9 @@ impl Verdict {
         let mut verdict = Self::default();
         for truth in truths {
             for (hunt, column, value) in &truth.found_by {
-                let found = findings.iter().any(|finding| {
-                    finding.hunt == *hunt && finding.text(column) == value && finding.is_about(truth)
-                });
+                let found = findings
+                    .iter()
+                    .any(|finding| finding.hunt == *hunt && finding.text(column) == value && finding.is_about(truth));
                 if !found {
                     verdict.missed.push(format!("{hunt} does not list {column} {value}: {}", truth.story));
                 }
