@@ -61,9 +61,7 @@ fn main() -> Result<()> {
 /// Decodes and appends from several tasks; every append waits for its fdatasync.
 async fn append(requests: &[Bytes], spans: usize, prost: f64) -> Result<()> {
     let dir = tempfile::tempdir_in(data_root())?;
-    let decoder = |payload: &Payload, limits: &DecodeLimits| {
-        decode(payload, limits).map_err(|error| error.to_string())
-    };
+    let decoder = |payload: &Payload, limits: &DecodeLimits| decode(payload, limits).map_err(|error| error.to_string());
     let engine = Engine::open(Options::new(dir.path(), Arc::new(now_ns)), Arc::new(decoder)).await?;
     let started = Instant::now();
     let tasks = (0..CLIENTS).map(|client| {
@@ -105,10 +103,8 @@ async fn receive(requests: &[Bytes], spans: usize, prost: f64) -> Result<()> {
     config.listen.otlp_http = "127.0.0.1:0".parse()?;
     let server = Server::start(ServerOptions::new(config, dir.path())).await?;
     let endpoint = format!("http://{}", server.otlp_grpc);
-    let decoded: Vec<_> = requests
-        .iter()
-        .map(|body| ExportTraceServiceRequest::decode(body.as_ref()))
-        .collect::<Result<_, _>>()?;
+    let decoded: Vec<_> =
+        requests.iter().map(|body| ExportTraceServiceRequest::decode(body.as_ref())).collect::<Result<_, _>>()?;
     let started = Instant::now();
     let mut tasks = Vec::new();
     for client in 0..CLIENTS {

@@ -2,17 +2,14 @@
 //! the same for the same seed.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const SERVICES: [&str; 12] = [
-    "gateway", "auth", "billing", "catalog", "cart", "orders", "users", "search", "export", "mail",
-    "ledger", "reports",
+    "gateway", "auth", "billing", "catalog", "cart", "orders", "users", "search", "export", "mail", "ledger", "reports",
 ];
 
 /// Makes `requests` export requests of about `spans_each` spans whose times run

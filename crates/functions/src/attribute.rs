@@ -5,11 +5,11 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_OTHER;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, ExpressionPlacement, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility, lit,
 };
-use datafusion::logical_expr::scalar_doc_sections::DOC_SECTION_OTHER;
 use tracehound_schema::{any_value_to_text, attribute_map_type};
 
 use crate::semconv;
@@ -151,7 +151,8 @@ impl ScalarUDFImpl for Attribute {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        let text = |index: usize| args.scalar_arguments.get(index).copied().flatten().and_then(|v| v.try_as_str().flatten());
+        let text =
+            |index: usize| args.scalar_arguments.get(index).copied().flatten().and_then(|v| v.try_as_str().flatten());
         let Some(key) = text(1) else {
             return plan_err!("the key of an attribute must be a text literal or a parameter");
         };
@@ -285,7 +286,9 @@ impl<'a> Values<'a> {
             Some(entry) if self.int.is_valid(entry) => built.append_value(self.int.value(entry).to_string()),
             Some(entry) if self.double.is_valid(entry) => built.append_value(double_text(self.double.value(entry))),
             Some(entry) if self.bool.is_valid(entry) => built.append_value(self.bool.value(entry).to_string()),
-            Some(entry) if self.other.is_valid(entry) => built.append_option(any_value_to_text(self.other.value(entry))),
+            Some(entry) if self.other.is_valid(entry) => {
+                built.append_option(any_value_to_text(self.other.value(entry)))
+            }
             _ => built.append_null(),
         }
     }

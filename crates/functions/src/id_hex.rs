@@ -15,9 +15,8 @@ pub struct IdHex {
     signature: Signature,
 }
 
-static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
-    Arc::new(ScalarUDF::from(IdHex { signature: Signature::user_defined(Volatility::Immutable) }))
-});
+static UDF: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Arc::new(ScalarUDF::from(IdHex { signature: Signature::user_defined(Volatility::Immutable) })));
 
 pub(crate) fn udf() -> Arc<ScalarUDF> {
     Arc::clone(&UDF)

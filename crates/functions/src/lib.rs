@@ -32,8 +32,5 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 
 /// The aggregate functions.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    vec![
-        Arc::new(AggregateUDF::from(TraceActors::default())),
-        Arc::new(AggregateUDF::from(TracePath::default())),
-    ]
+    vec![Arc::new(AggregateUDF::from(TraceActors::default())), Arc::new(AggregateUDF::from(TracePath::default()))]
 }

@@ -29,11 +29,13 @@ impl Bounded {
 
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
         let over = |what: String| {
-            let message = format!("{}: {what}; the limits are {COUNT_MAX} and {BYTES_MAX} bytes a batch", self.inner.name());
+            let message =
+                format!("{}: {what}; the limits are {COUNT_MAX} and {BYTES_MAX} bytes a batch", self.inner.name());
             Err(DataFusionError::External(Box::new(Error::limit("limit-argument", message))))
         };
         let [first, count, ..] = args.args.as_slice() else { return Ok(()) };
-        let rows = if args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) { 1 } else { args.number_rows };
+        let rows =
+            if args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) { 1 } else { args.number_rows };
         let (first, count) = (first.to_array(rows)?, cast(&count.to_array(rows)?, &DataType::Int64)?);
         let multiplies = !self.inner.name().ends_with("pad");
         let mut total: i64 = 0;

@@ -134,9 +134,7 @@ impl From<tracehound_storage::Error> for Error {
             Storage::NoSuchEntry { .. } => Self::NotFound { message: error.to_string() },
             Storage::Corrupt { path, detail } => Self::Corrupt { file: file_name(&path), detail },
             Storage::Internal { detail } => Self::Internal { detail },
-            Storage::Io { path, source } => {
-                Self::Unavailable { detail: format!("{}: {source}", file_name(&path)) }
-            }
+            Storage::Io { path, source } => Self::Unavailable { detail: format!("{}: {source}", file_name(&path)) },
             other => Self::Unavailable { detail: other.to_string() },
         }
     }

@@ -154,13 +154,14 @@ fn place(sql: &str, name: &str) -> Option<(u64, u64)> {
 
 /// Adds the place of a quoted text to an error that has none.
 pub(crate) fn locate(mut error: Error, sql: &str) -> Error {
-    if let Error::Sql(found) = &mut error {
-        if found.line.is_none() && found.code == "sql-bad-id" {
-            let text = between(&found.message, "\"", "\"").unwrap_or_default().to_owned();
-            if let Some((line, column)) = place(sql, &text) {
-                (found.line, found.column) = (Some(line), Some(column));
-                found.length = Some(text.chars().count() as u64 + 2);
-            }
+    if let Error::Sql(found) = &mut error
+        && found.line.is_none()
+        && found.code == "sql-bad-id"
+    {
+        let text = between(&found.message, "\"", "\"").unwrap_or_default().to_owned();
+        if let Some((line, column)) = place(sql, &text) {
+            (found.line, found.column) = (Some(line), Some(column));
+            found.length = Some(text.chars().count() as u64 + 2);
         }
     }
     error

@@ -7,9 +7,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DFStatement};
-use datafusion::sql::sqlparser::ast::{
-    ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
-};
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -181,7 +179,9 @@ fn check_settings(statement: &DFStatement) -> Result<(), Error> {
         type Break = ();
         fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
             match relation.0.last() {
-                Some(last) if last.to_string().trim_matches('"').eq_ignore_ascii_case("df_settings") => ControlFlow::Break(()),
+                Some(last) if last.to_string().trim_matches('"').eq_ignore_ascii_case("df_settings") => {
+                    ControlFlow::Break(())
+                }
                 _ => ControlFlow::Continue(()),
             }
         }
@@ -252,7 +252,6 @@ impl Visitor for Tables {
         }
         ControlFlow::Continue(())
     }
-
 }
 
 impl Tables {

@@ -214,7 +214,7 @@ fn parameter(text: &str) -> Result<HuntParameter, String> {
         Some(rest) => match rest.strip_prefix('"') {
             Some(quoted) => {
                 let (value, rest) = quoted.split_once("\" —").ok_or_else(form)?;
-                (Some(value.to_owned()), &rest[..])
+                (Some(value.to_owned()), rest)
             }
             None => {
                 let (value, rest) = rest.split_once('—').ok_or_else(form)?;

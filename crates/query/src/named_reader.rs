@@ -20,8 +20,6 @@ use parquet::file::metadata::ParquetMetaData;
 pub(crate) struct FileError {
     /// Its place in the store.
     pub(crate) file: String,
-    /// Whether it is not there at all.
-    pub(crate) missing: bool,
     /// What is wrong with it.
     pub(crate) detail: String,
 }
@@ -71,9 +69,8 @@ struct NamedReader {
 }
 
 fn named(file: &str, error: ParquetError) -> ParquetError {
-    let missing = is_missing(&error);
-    let detail = if missing { "it does not exist".to_owned() } else { first_line(&error.to_string()) };
-    ParquetError::External(Box::new(FileError { file: file.to_owned(), missing, detail }))
+    let detail = if is_missing(&error) { "it does not exist".to_owned() } else { first_line(&error.to_string()) };
+    ParquetError::External(Box::new(FileError { file: file.to_owned(), detail }))
 }
 
 fn is_missing(error: &ParquetError) -> bool {

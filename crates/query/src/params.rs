@@ -92,7 +92,8 @@ impl Binder<'_> {
         let name = placeholder.trim_start_matches(['$', ':', '@']);
         if is_reserved(name) {
             let range = self.range.ok_or_else(|| {
-                let message = format!("the SQL uses ${name}, so it needs a time range: give --from (and --to), or time_range");
+                let message =
+                    format!("the SQL uses ${name}, so it needs a time range: give --from (and --to), or time_range");
                 Error::parameter("parameter-missing", name, message)
             })?;
             let time_ns = if name == "from" { range.from_ns } else { range.to_ns };
@@ -174,4 +175,3 @@ fn cast(text: String, data_type: DataType, span: Span) -> Expr {
     let text = Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span });
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(text), data_type, array: false, format: None }
 }
-

@@ -21,8 +21,8 @@ use crate::receipt::Counts;
 use crate::runtime::QueryRuntime;
 use crate::session::Sessions;
 use crate::{
-    Answer, Error, ParamValue, QueryLimits, QueryRequest, Receipt, TimeRange, Truncation, conditions, explain, gate, params,
-    provider, views,
+    Answer, Error, ParamValue, QueryLimits, QueryRequest, Receipt, TimeRange, Truncation, conditions, explain, gate,
+    params, provider, views,
 };
 
 /// SQL over the tenants of an engine. Cheap to clone.
@@ -82,7 +82,8 @@ impl Queries {
     pub fn new(engine: Engine, limits: QueryLimits, clock: Clock) -> Result<Self, Error> {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let threads = if limits.threads == 0 { cores.max(2) } else { limits.threads };
-        let sessions = Sessions::new(engine.object_store(), &limits, threads).map_err(|e| explain::error(e, "", &[]))?;
+        let sessions =
+            Sessions::new(engine.object_store(), &limits, threads).map_err(|e| explain::error(e, "", &[]))?;
         Ok(Self {
             engine,
             clock,
@@ -373,7 +374,9 @@ fn add_metrics(plan: &dyn ExecutionPlan, receipt: &mut Receipt) {
     if let Some(metrics) = plan.metrics() {
         for metric in metrics.iter() {
             match metric.value() {
-                MetricValue::Count { name, count } if name == "bytes_scanned" => receipt.bytes_read += count.value() as u64,
+                MetricValue::Count { name, count } if name == "bytes_scanned" => {
+                    receipt.bytes_read += count.value() as u64
+                }
                 MetricValue::PruningMetrics { name, pruning_metrics } if name == "row_groups_pruned_statistics" => {
                     receipt.row_groups_pruned += pruning_metrics.pruned() as u64;
                     receipt.row_groups_read += pruning_metrics.matched() as u64;
@@ -392,7 +395,9 @@ fn dataset_table(dataset: Dataset) -> Table {
         Dataset::Spans => ("spans", "one row per span"),
         Dataset::Logs => ("logs", "one row per log record"),
         Dataset::Metrics => ("metrics", "one row per metric data point"),
-        Dataset::IngestRejects => ("system.ingest_rejects", "records that were received and not accepted, with the reason"),
+        Dataset::IngestRejects => {
+            ("system.ingest_rejects", "records that were received and not accepted, with the reason")
+        }
     };
     let known = dataset.columns();
     let meaning = |column: &str| {

@@ -8,14 +8,14 @@ use datafusion::catalog::{
     SchemaProvider,
 };
 use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::datasource::ViewTable;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::datasource::ViewTable;
-use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::optimizer::Analyzer;
 use datafusion::prelude::SessionConfig;
@@ -107,10 +107,10 @@ impl Sessions {
             base.deregister_udf(name)?;
         }
         for name in bounded::NAMES {
-            if let Ok(function) = base.udf(name) {
-                if function.inner().downcast_ref::<Bounded>().is_none() {
-                    base.register_udf(Arc::new(ScalarUDF::from(Bounded::new(function))))?;
-                }
+            if let Ok(function) = base.udf(name)
+                && function.inner().downcast_ref::<Bounded>().is_none()
+            {
+                base.register_udf(Arc::new(ScalarUDF::from(Bounded::new(function))))?;
             }
         }
         for function in tracehound_functions::scalar_functions() {
@@ -125,7 +125,11 @@ impl Sessions {
     /// The names that `sql-unknown-function` may suggest.
     pub(crate) fn function_names(&self) -> Vec<String> {
         let scalar = self.base.scalar_functions().keys();
-        scalar.chain(self.base.aggregate_functions().keys()).chain(self.base.window_functions().keys()).cloned().collect()
+        scalar
+            .chain(self.base.aggregate_functions().keys())
+            .chain(self.base.window_functions().keys())
+            .cloned()
+            .collect()
     }
 
     /// The functions with documentation, as name, syntax and description.
@@ -177,9 +181,10 @@ impl Sessions {
             .build();
         state.execution_props_mut().query_execution_start_time = Some(DateTime::from_timestamp_nanos(now_ns));
         for view in views {
-            let plan = state.create_logical_plan(view.sql).await.map_err(|e| {
-                DataFusionError::Internal(format!("view {} does not plan: {e}", view.name))
-            })?;
+            let plan = state
+                .create_logical_plan(view.sql)
+                .await
+                .map_err(|e| DataFusionError::Internal(format!("view {} does not plan: {e}", view.name)))?;
             let table = ViewTable::new(plan, Some(view.sql.to_owned()));
             public.register_table(view.name.to_owned(), Arc::new(table))?;
         }

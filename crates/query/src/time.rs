@@ -22,7 +22,8 @@ impl TimeRange {
         let from_ns = parse_named("from", from, now_ns)?;
         let to_ns = to.map_or(Ok(now_ns), |to| parse_named("to", to, now_ns))?;
         if from_ns >= to_ns {
-            let message = format!("the time range is empty: from {} is not before to {}", rfc3339(from_ns), rfc3339(to_ns));
+            let message =
+                format!("the time range is empty: from {} is not before to {}", rfc3339(from_ns), rfc3339(to_ns));
             return Err(Error::parameter("parameter-invalid", "from", message));
         }
         Ok(Self { from_ns, to_ns })
@@ -70,7 +71,8 @@ fn read(text: &str, now_ns: i64) -> Option<i64> {
         return text.starts_with("now").then_some(now_ns);
     }
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let signed = [('-', -1), ('+', 1)].into_iter().find_map(|(sign, factor)| Some((offset.strip_prefix(sign)?, factor)));
+    let signed =
+        [('-', -1), ('+', 1)].into_iter().find_map(|(sign, factor)| Some((offset.strip_prefix(sign)?, factor)));
     if let Some((length, sign)) = signed {
         if digits(length) && !text.starts_with("now") {
             return unix(text.parse().ok()?);
@@ -158,7 +160,9 @@ mod tests {
         check("1795370400000000", Some(NOW));
         check("1795370400000000000", Some(NOW));
         check("-1", Some(-1_000_000_000));
-        for wrong in ["", "yesterday", "now6h", "now-", "-6", "-6x", "6h", "2026-13-01", "99999999999999999999", "-999999w"] {
+        for wrong in
+            ["", "yesterday", "now6h", "now-", "-6", "-6x", "6h", "2026-13-01", "99999999999999999999", "-999999w"]
+        {
             if wrong == "-6" {
                 check(wrong, Some(-6_000_000_000));
             } else {

@@ -1,5 +1,7 @@
 //! Queries as their callers see them: receipts, limits, deadlines, damage, plans.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod fixture;
 
 use std::path::Path;

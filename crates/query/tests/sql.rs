@@ -4,6 +4,8 @@
 //! Besides SQL a query may be `hunt NAME from=… to=… PARAMETER=VALUE …`, or SQL behind
 //! `with from=… to=… PARAMETER=VALUE …;`. A value with spaces stands in double quotes.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod fixture;
 
 use std::collections::BTreeMap;
@@ -87,7 +89,9 @@ fn output(answer: &Answer) -> Result<DBOutput<DefaultColumnType>, Error> {
     let mut rows = Vec::new();
     for batch in &answer.batches {
         for row in render::text_rows(batch)? {
-            let cell = |cell: Option<String>| cell.map_or("NULL".to_owned(), |text| if text.is_empty() { "(empty)".to_owned() } else { text });
+            let cell = |cell: Option<String>| {
+                cell.map_or("NULL".to_owned(), |text| if text.is_empty() { "(empty)".to_owned() } else { text })
+            };
             rows.push(row.into_iter().map(cell).collect());
         }
     }

@@ -90,7 +90,11 @@ fn origin_columns() -> Vec<Column> {
     vec![
         text("service_name", "resource['service.name']"),
         attributes("resource", "the resource's attributes"),
-        required("resource_dropped_attributes_count", DataType::UInt32, "attributes the resource lost before it was sent"),
+        required(
+            "resource_dropped_attributes_count",
+            DataType::UInt32,
+            "attributes the resource lost before it was sent",
+        ),
         optional("resource_entity_refs", entity_refs, "the entities that the resource describes; null when none"),
         text("resource_schema_url", "the schema of the resource; null when empty"),
         text("scope_name", "the instrumentation scope's name; null when empty"),
@@ -105,7 +109,11 @@ fn receipt_columns() -> Vec<Column> {
     vec![
         required("ingest_time", timestamp(), "when Tracehound received the record"),
         text("ingest_key_id", "the key it was sent with; null on a server without keys"),
-        optional("time_flags", list_of(DataType::Utf8), "what is odd about its times: zero, overflow, end_before_start, future, from_observed, from_ingest; null when nothing is"),
+        optional(
+            "time_flags",
+            list_of(DataType::Utf8),
+            "what is odd about its times: zero, overflow, end_before_start, future, from_observed, from_ingest; null when nothing is",
+        ),
     ]
 }
 
@@ -134,7 +142,11 @@ pub(crate) fn span_columns() -> Vec<Column> {
         text("trace_state", "W3C tracestate; null when empty"),
         required("flags", DataType::UInt32, "W3C trace flags and OTLP's is-remote bits"),
         required("name", DataType::Utf8, "the operation"),
-        required("kind", DataType::Utf8, "UNSPECIFIED, INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER, or an unknown kind's number"),
+        required(
+            "kind",
+            DataType::Utf8,
+            "UNSPECIFIED, INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER, or an unknown kind's number",
+        ),
         required("status_code", DataType::Utf8, "UNSET, OK, ERROR, or an unknown code's number"),
         text("status_message", "the status's message; null when empty"),
         optional("events", event, "what happened during the span; null when nothing did"),
@@ -143,7 +155,11 @@ pub(crate) fn span_columns() -> Vec<Column> {
         required("dropped_links_count", DataType::UInt32, "links lost before it was sent"),
         attributes("attributes", "the span's own attributes"),
         required("dropped_attributes_count", DataType::UInt32, "attributes lost before it was sent"),
-        required("sample_weight", DataType::Float64, "how many spans it stands for, from tracestate's ot=th; 1 when unknown"),
+        required(
+            "sample_weight",
+            DataType::Float64,
+            "how many spans it stands for, from tracestate's ot=th; 1 when unknown",
+        ),
     ];
     columns.extend(origin_columns());
     columns.extend(receipt_columns());

@@ -36,12 +36,7 @@ static DEFINITIONS: LazyLock<[Definition; 4]> = LazyLock::new(|| {
         let fields: Vec<_> = columns.iter().map(Column::field).collect();
         Definition { columns, schema: Arc::new(Schema::new(fields)) }
     };
-    [
-        define(span_columns()),
-        define(log_columns()),
-        define(metric_columns()),
-        define(ingest_reject_columns()),
-    ]
+    [define(span_columns()), define(log_columns()), define(metric_columns()), define(ingest_reject_columns())]
 });
 
 impl Dataset {

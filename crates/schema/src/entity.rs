@@ -234,8 +234,7 @@ mod tests {
     #[test]
     fn every_entity_column_but_role_has_one_rule() {
         let ruled: Vec<_> = entity_rules().iter().map(|rule| rule.column).collect();
-        let columns: Vec<_> =
-            ENTITY_COLUMNS.iter().map(|(name, _)| *name).filter(|name| *name != "role").collect();
+        let columns: Vec<_> = ENTITY_COLUMNS.iter().map(|(name, _)| *name).filter(|name| *name != "role").collect();
         assert_eq!(ruled, columns);
     }
 

@@ -43,8 +43,8 @@ impl FromStr for Hour {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not an hour like 2026-11-22T15");
-        let start = NaiveDateTime::parse_from_str(&format!("{text}:00:00"), "%Y-%m-%dT%H:%M:%S")
-            .map_err(|_| wrong())?;
+        let start =
+            NaiveDateTime::parse_from_str(&format!("{text}:00:00"), "%Y-%m-%dT%H:%M:%S").map_err(|_| wrong())?;
         let hour = Self(start.and_utc().timestamp().div_euclid(3600));
         if hour.to_string() == text { Ok(hour) } else { Err(wrong()) }
     }

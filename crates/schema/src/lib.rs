@@ -20,9 +20,7 @@ pub use attributes::{attribute_map_type, attribute_value_fields};
 pub use column::{Column, ENTITY_COLUMNS};
 pub use dataset::{Dataset, SCHEMA_VERSION};
 pub use decoded::Decoded;
-pub use entity::{
-    AttributeScope, ENTITY_MAPPING_VERSION, EntityRule, EntitySource, SpanDirection, entity_rules,
-};
+pub use entity::{AttributeScope, ENTITY_MAPPING_VERSION, EntityRule, EntitySource, SpanDirection, entity_rules};
 pub use hour::Hour;
 pub use ids::{InvalidTenant, TenantId};
 pub use limits::DecodeLimits;

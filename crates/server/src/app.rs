@@ -30,9 +30,7 @@ impl App {
 
 /// How the storage engine decodes payloads on replay.
 pub fn decoder() -> Decode {
-    Arc::new(|payload, limits| {
-        tracehound_otlp::decode(payload, limits).map_err(|error| error.to_string())
-    })
+    Arc::new(|payload, limits| tracehound_otlp::decode(payload, limits).map_err(|error| error.to_string()))
 }
 
 /// The machine's clock.

@@ -72,10 +72,7 @@ impl Keys {
     /// `header` looks up by lowercase name.
     ///
     /// Secrets are looked up by SHA-256, so that a comparison's time tells nothing about them.
-    pub(crate) fn authenticate<'h>(
-        &self,
-        header: impl Fn(&str) -> Option<&'h str>,
-    ) -> Result<Caller, AuthError> {
+    pub(crate) fn authenticate<'h>(&self, header: impl Fn(&str) -> Option<&'h str>) -> Result<Caller, AuthError> {
         let asked = header("x-tracehound-tenant").map(str::parse::<TenantId>).transpose()?;
         if self.by_hash.is_empty() {
             let tenant = asked.unwrap_or_else(TenantId::default_tenant);

@@ -206,7 +206,10 @@ impl Config {
         must((1..=45).contains(&limits.value_depth), "limits.value_depth must be 1 to 45");
         must(limits.query_rows > 0, "limits.query_rows must be positive");
         must(storage.memtable_bytes >= 1 << 20, "storage.memtable_bytes must be at least 1MiB");
-        must(storage.flush_bytes <= storage.memtable_bytes / 2, "storage.flush_bytes must be at most half of storage.memtable_bytes");
+        must(
+            storage.flush_bytes <= storage.memtable_bytes / 2,
+            "storage.flush_bytes must be at most half of storage.memtable_bytes",
+        );
         must(storage.wal_segment_bytes >= 1 << 12, "storage.wal_segment_bytes must be at least 4KiB");
         must(storage.wal_bytes >= 1 << 20, "storage.wal_bytes must be at least 1MiB");
         let mut seen = std::collections::HashSet::new();
@@ -222,7 +225,9 @@ impl Config {
             for address in [listen.http, listen.otlp_grpc, listen.otlp_http] {
                 must(
                     address.ip().is_loopback(),
-                    &format!("{address} is reachable from other machines and there are no keys: add [[keys]], or set listen.allow_unauthenticated = true"),
+                    &format!(
+                        "{address} is reachable from other machines and there are no keys: add [[keys]], or set listen.allow_unauthenticated = true"
+                    ),
                 );
             }
         }

@@ -166,8 +166,7 @@ impl Quotas {
         const SECOND_NS: i128 = 1_000_000_000;
         let full = self.rate * BURST_SECONDS;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket =
-            buckets.entry(tenant.clone()).or_insert(Bucket { bytes: full, filled_at_ns: now_ns });
+        let bucket = buckets.entry(tenant.clone()).or_insert(Bucket { bytes: full, filled_at_ns: now_ns });
         let passed_ns = i128::from(now_ns.saturating_sub(bucket.filled_at_ns).max(0));
         let refill = passed_ns * i128::from(self.rate) / SECOND_NS;
         let filled = (i128::from(bucket.bytes) + refill).min(i128::from(full));

@@ -33,10 +33,8 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
 }
 
 fn parse_size(text: &str) -> Option<usize> {
-    let (number, factor) = UNITS
-        .into_iter()
-        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))
-        .unwrap_or((text, 1));
+    let (number, factor) =
+        UNITS.into_iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor))).unwrap_or((text, 1));
     number.trim().parse::<usize>().ok()?.checked_mul(factor)
 }
 

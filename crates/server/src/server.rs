@@ -1,6 +1,5 @@
 //! A server's life: bind, serve, drain, flush, unlock.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -167,9 +166,7 @@ async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, 
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
-    listener
-        .local_addr()
-        .map_err(|error| Error::Serve { what: "a listener", detail: error.to_string() })
+    listener.local_addr().map_err(|error| Error::Serve { what: "a listener", detail: error.to_string() })
 }
 
 async fn serve(
@@ -184,9 +181,7 @@ async fn serve(
         .map_err(|error| Error::Serve { what, detail: error.to_string() })
 }
 
-fn stopped(mut stopping: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        // A dropped sender means stop as well.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    }
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // A dropped sender means stop as well.
+    let _ = stopping.wait_for(|stop| *stop).await;
 }

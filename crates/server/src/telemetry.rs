@@ -25,14 +25,7 @@ struct Inner {
 
 impl Counters {
     /// Counts an OTLP request and its records. `transport` is `http` or `grpc`, `code` its status code.
-    pub(crate) fn received(
-        &self,
-        signal: Signal,
-        transport: &'static str,
-        code: &str,
-        accepted: u64,
-        rejected: u64,
-    ) {
+    pub(crate) fn received(&self, signal: Signal, transport: &'static str, code: &str, accepted: u64, rejected: u64) {
         let mut inner = self.lock();
         *inner.requests.entry((signal, transport, code.to_owned())).or_default() += 1;
         let records = inner.records.entry(signal).or_default();
@@ -76,7 +69,11 @@ impl Counters {
             ("tracehound_files", "Live Parquet files.", files),
             ("tracehound_file_bytes", "Bytes of live Parquet files.", file_bytes),
             ("tracehound_tenants", "Tenants with data.", status.tenants.len() as u64),
-            ("tracehound_writes_refused", "1 when a sync failed and writes are refused until a restart.", u64::from(status.poisoned.is_some())),
+            (
+                "tracehound_writes_refused",
+                "1 when a sync failed and writes are refused until a restart.",
+                u64::from(status.poisoned.is_some()),
+            ),
         ];
         for (name, help, value) in gauges {
             text.family(name, "gauge", help);

@@ -244,6 +244,8 @@ pub(crate) struct SchemaArgs {
     /// Only this table
     pub(crate) table: Option<String>,
     #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
 

@@ -22,7 +22,22 @@ fn values() -> StructArray {
         attribute_value_fields(),
         vec![
             Arc::new(StringArray::from(vec![
-                o, Some("12"), o, Some("x"), o, None, o, None, o, None, o, None, o, None, o, None,
+                o,
+                Some("12"),
+                o,
+                Some("x"),
+                o,
+                None,
+                o,
+                None,
+                o,
+                None,
+                o,
+                None,
+                o,
+                None,
+                o,
+                None,
             ])),
             Arc::new(Int64Array::from_iter((0..16).map(|row| (row == 5).then_some(7)))),
             Arc::new(Float64Array::from_iter((0..16).map(|row| match row {

@@ -16,7 +16,10 @@ fn check(spans: &[(u64, u64, &'static str)], expected: Option<&str>) {
 
 #[test]
 fn services_stand_in_the_order_they_were_entered() {
-    check(&[(4, 3, "export"), (1, 0, "gateway"), (2, 1, "auth"), (3, 1, "billing")], Some("gateway → auth → billing → export"));
+    check(
+        &[(4, 3, "export"), (1, 0, "gateway"), (2, 1, "auth"), (3, 1, "billing")],
+        Some("gateway → auth → billing → export"),
+    );
     check(&[(1, 0, "a"), (2, 1, "a"), (3, 2, "b"), (4, 3, "b"), (5, 2, "a")], Some("a → b"));
     check(&[(1, 0, "a"), (2, 1, "b"), (3, 2, "a")], Some("a → b → a"));
     check(&[(2, 9, "lost"), (3, 2, "b")], Some("lost → b"));
@@ -30,7 +33,12 @@ fn long_paths_say_how_much_is_left_out() {
     let ids = |number: u64| number.to_be_bytes();
     let spans: Vec<_> = spans
         .iter()
-        .map(|(n, p, service)| Span { service, id: ids(*n), parent: Some(ids(*p)), time_ns: i64::try_from(*n).unwrap() })
+        .map(|(n, p, service)| Span {
+            service,
+            id: ids(*n),
+            parent: Some(ids(*p)),
+            time_ns: i64::try_from(*n).unwrap(),
+        })
         .collect();
     assert!(path(&spans).unwrap().ends_with("a → … (6 more)"));
 }

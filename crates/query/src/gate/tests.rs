@@ -60,7 +60,8 @@ fn bombs_are_refused_before_planning() {
     check(&format!("SELECT {}true", "NOT ".repeat(1500)), "limit-depth");
     check(&format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(500), " END".repeat(500)), "limit-depth");
     check(&format!("SELECT '{}'", "x".repeat(300_000)), "limit-text");
-    let doubled: Vec<_> = (1..40).map(|n| format!("t{n} AS (SELECT a.x FROM t{} AS a, t{} AS b)", n - 1, n - 1)).collect();
+    let doubled: Vec<_> =
+        (1..40).map(|n| format!("t{n} AS (SELECT a.x FROM t{} AS a, t{} AS b)", n - 1, n - 1)).collect();
     check(&format!("WITH t0 AS (SELECT 1 AS x), {} SELECT * FROM t39", doubled.join(", ")), "limit-terms");
 }
 

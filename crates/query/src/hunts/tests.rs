@@ -1,6 +1,7 @@
 use super::*;
 
-const HEADER: &str = "-- name: x\n-- title: t\n-- finds: f\n-- why: w\n-- attack: T1, T2\n-- window: 24h\n-- benign: b\n-- next: n\n";
+const HEADER: &str =
+    "-- name: x\n-- title: t\n-- finds: f\n-- why: w\n-- attack: T1, T2\n-- window: 24h\n-- benign: b\n-- next: n\n";
 
 #[test]
 fn every_embedded_hunt_is_read() {
@@ -18,11 +19,18 @@ fn parameters_have_types_defaults_and_help() {
         "{HEADER}-- param: a text = \"x — y: \"z\" — how\n-- param: b int — which: one\n-- param: c double = 0.5 — share\nSELECT 1\n"
     );
     let hunt = parse("x", &text).unwrap_or_else(|e| panic!("{e}"));
-    let shown: Vec<_> =
-        hunt.parameters.iter().map(|p| (p.name.as_str(), p.kind.as_str(), p.default.as_deref(), p.help.as_str())).collect();
+    let shown: Vec<_> = hunt
+        .parameters
+        .iter()
+        .map(|p| (p.name.as_str(), p.kind.as_str(), p.default.as_deref(), p.help.as_str()))
+        .collect();
     assert_eq!(
         shown,
-        [("a", "text", Some("x — y: \"z"), "how"), ("b", "int", None, "which: one"), ("c", "double", Some("0.5"), "share")]
+        [
+            ("a", "text", Some("x — y: \"z"), "how"),
+            ("b", "int", None, "which: one"),
+            ("c", "double", Some("0.5"), "share")
+        ]
     );
     assert_eq!((hunt.sql.as_str(), hunt.window_ns), ("SELECT 1", 86_400_000_000_000));
 

@@ -14,8 +14,14 @@ pub(super) fn binary(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSc
     let joins_text = matches!(op, Op::StringConcat);
     let matches_text = matches!(
         op,
-        Op::PGRegexMatch | Op::PGRegexIMatch | Op::PGRegexNotMatch | Op::PGRegexNotIMatch | Op::PGLikeMatch
-            | Op::PGILikeMatch | Op::PGNotLikeMatch | Op::PGNotILikeMatch
+        Op::PGRegexMatch
+            | Op::PGRegexIMatch
+            | Op::PGRegexNotMatch
+            | Op::PGRegexNotIMatch
+            | Op::PGLikeMatch
+            | Op::PGILikeMatch
+            | Op::PGNotLikeMatch
+            | Op::PGNotILikeMatch
     );
     if joins_text || matches_text {
         return Ok((as_text(left, schema), as_text(right, schema)));

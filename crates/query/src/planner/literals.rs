@@ -13,7 +13,16 @@ pub(super) fn binary(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSc
     use BinaryOperator as Op;
     let typed = matches!(
         op,
-        Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::Plus | Op::Minus | Op::Multiply | Op::Divide
+        Op::Eq
+            | Op::NotEq
+            | Op::Lt
+            | Op::LtEq
+            | Op::Gt
+            | Op::GtEq
+            | Op::Plus
+            | Op::Minus
+            | Op::Multiply
+            | Op::Divide
             | Op::Modulo
     );
     if !typed {
@@ -23,10 +32,10 @@ pub(super) fn binary(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSc
         if let Some(right) = like(text, &left, schema)? {
             return Ok((left, right));
         }
-    } else if let Some(text) = text_literal(&left) {
-        if let Some(left) = like(text, &right, schema)? {
-            return Ok((left, right));
-        }
+    } else if let Some(text) = text_literal(&left)
+        && let Some(left) = like(text, &right, schema)?
+    {
+        return Ok((left, right));
     }
     Ok((left, right))
 }

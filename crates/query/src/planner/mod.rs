@@ -37,7 +37,9 @@ impl ExprPlanner for TracehoundPlanner {
         };
         match key {
             Some(key) => Ok(PlannerResult::Planned(attribute(expr.expr.clone(), key, None))),
-            None => plan_err!("the key of an attribute must be a text literal or a parameter: attributes['http.route']"),
+            None => {
+                plan_err!("the key of an attribute must be a text literal or a parameter: attributes['http.route']")
+            }
         }
     }
 

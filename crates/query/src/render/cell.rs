@@ -98,7 +98,13 @@ fn unsigned(value: u64) -> Value {
 fn double(value: f64) -> Value {
     Number::from_f64(value).map_or_else(
         || {
-            let name = if value.is_nan() { "NaN" } else if value > 0.0 { "Infinity" } else { "-Infinity" };
+            let name = if value.is_nan() {
+                "NaN"
+            } else if value > 0.0 {
+                "Infinity"
+            } else {
+                "-Infinity"
+            };
             Value::String(name.to_owned())
         },
         Value::Number,

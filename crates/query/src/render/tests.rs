@@ -65,7 +65,11 @@ fn values_have_their_forms() {
     check(Arc::new(BinaryArray::from(vec![b"\x00\xff".as_slice()])), "bytes", r#"["00ff"]"#);
     let decimals = Decimal128Array::from(vec![12_345]).with_precision_and_scale(10, 2).unwrap();
     check(Arc::new(decimals), "decimal", r#"["123.45"]"#);
-    check(Arc::new(DurationNanosecondArray::from(vec![90_000_000_000])), "duration", r#"["0 days 0 hours 1 mins 30.000000000 secs"]"#);
+    check(
+        Arc::new(DurationNanosecondArray::from(vec![90_000_000_000])),
+        "duration",
+        r#"["0 days 0 hours 1 mins 30.000000000 secs"]"#,
+    );
     let lists = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
     check(Arc::new(lists), "list<bigint>", "[[1,null],null]");
     check(
@@ -77,7 +81,8 @@ fn values_have_their_forms() {
 
 #[test]
 fn csv_quotes_as_rfc_4180_says() {
-    let texts = StringArray::from(vec![Some("plain"), Some("a,b"), Some("say \"x\"\r\n"), Some(""), None, Some("t\tb\\")]);
+    let texts =
+        StringArray::from(vec![Some("plain"), Some("a,b"), Some("say \"x\"\r\n"), Some(""), None, Some("t\tb\\")]);
     let numbers = Int64Array::from(vec![1, 2, 3, 4, 5, 6]);
     let columns: Vec<(&str, ArrayRef)> = vec![("a,b", Arc::new(texts)), ("n", Arc::new(numbers))];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -90,7 +95,10 @@ fn csv_quotes_as_rfc_4180_says() {
     let mut out = Vec::new();
     tsv_header(&batch.schema(), &mut out);
     tsv(&batch, &mut out).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), "a,b\tn\nplain\t1\na,b\t2\nsay \"x\"\\r\\n\t3\n\t4\n\t5\nt\\tb\\\\\t6\n");
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "a,b\tn\nplain\t1\na,b\t2\nsay \"x\"\\r\\n\t3\n\t4\n\t5\nt\\tb\\\\\t6\n"
+    );
 }
 
 #[test]

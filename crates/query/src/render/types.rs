@@ -35,7 +35,8 @@ pub fn type_name(data_type: &DataType) -> String {
         }
         T::Struct(_) if super::cell::is_attribute_value(data_type) => "value".to_owned(),
         T::Struct(fields) => {
-            let field = |field: &arrow::datatypes::FieldRef| format!("{}: {}", field.name(), type_name(field.data_type()));
+            let field =
+                |field: &arrow::datatypes::FieldRef| format!("{}: {}", field.name(), type_name(field.data_type()));
             format!("struct<{}>", fields.iter().map(field).collect::<Vec<_>>().join(", "))
         }
         T::Map(entry, _) => match entry.data_type() {

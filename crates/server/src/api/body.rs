@@ -50,5 +50,6 @@ pub(super) async fn read(limits: &LimitsConfig, headers: &HeaderMap, body: Body)
 /// # Errors
 /// 400 that says what is wrong and where.
 pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request(format!("the body is not what is expected here: {error}")))
 }

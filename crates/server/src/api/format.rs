@@ -45,10 +45,8 @@ impl Format {
             return found.map(|(format, ..)| *format).ok_or_else(wrong);
         }
         let values = headers.get_all(header::ACCEPT).iter();
-        let ranges: Vec<_> = values
-            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-            .filter_map(Range::parse)
-            .collect();
+        let ranges: Vec<_> =
+            values.flat_map(|value| value.to_str().unwrap_or_default().split(',')).filter_map(Range::parse).collect();
         if ranges.is_empty() {
             return Ok(Self::Json);
         }
@@ -57,7 +55,9 @@ impl Format {
             let names = ALIASES.iter().filter(|(of, _)| *of == format).map(|(_, alias)| *alias).chain([media_type]);
             for (weight, position) in names.filter_map(|name| weight(name, &ranges)) {
                 // Among equal weights the first in the header is taken.
-                if weight > 0.0 && best.is_none_or(|(most, first, _)| weight > most || (weight == most && position < first)) {
+                if weight > 0.0
+                    && best.is_none_or(|(most, first, _)| weight > most || (weight == most && position < first))
+                {
                     best = Some((weight, position, format));
                 }
             }
@@ -103,7 +103,8 @@ impl Range {
 
 /// The weight of a media type and where in the header it got it: the closest range decides.
 fn weight(media_type: &str, ranges: &[Range]) -> Option<(f32, usize)> {
-    let matching = ranges.iter().enumerate().filter_map(|(at, range)| Some((range.closeness(media_type)?, at, range.weight)));
+    let matching =
+        ranges.iter().enumerate().filter_map(|(at, range)| Some((range.closeness(media_type)?, at, range.weight)));
     let closest = matching.max_by_key(|(closeness, at, _)| (*closeness, std::cmp::Reverse(*at)))?;
     Some((closest.2, closest.1))
 }

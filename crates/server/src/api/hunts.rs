@@ -10,8 +10,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tracehound_query::{QueryRequest, TimeRange};
 use tracehound_query::hunts::{self, Hunt};
+use tracehound_query::{QueryRequest, TimeRange};
 
 use super::body;
 use super::problem::Problem;
@@ -32,10 +32,7 @@ struct RunBody {
 }
 
 /// All hunts, without their SQL.
-pub(crate) async fn list(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     caller(&app, &headers)?;
     let hunts: Vec<_> = hunts::list()
         .iter()

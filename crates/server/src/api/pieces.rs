@@ -157,7 +157,10 @@ mod tests {
 
     /// Three batches, one of them empty; a name that looks like the place of the rows.
     fn answer() -> Answer {
-        let fields = vec![Field::new("n", DataType::Int64, false), Field::new("\"rows\":[],\"truncated\":", DataType::Utf8, true)];
+        let fields = vec![
+            Field::new("n", DataType::Int64, false),
+            Field::new("\"rows\":[],\"truncated\":", DataType::Utf8, true),
+        ];
         let schema = Arc::new(Schema::new(fields));
         let batch = |numbers: std::ops::Range<i64>| {
             let texts = numbers.clone().map(|n| (n % 3 > 0).then(|| format!("line\n{}", "x".repeat(3000))));
@@ -201,7 +204,8 @@ mod tests {
         let (lines, count) = whole(answer(), Format::Ndjson, render::Rows::Arrays);
         assert!(count > 5, "{count} pieces");
         let lines = String::from_utf8(lines).expect("text");
-        let numbers: Vec<_> = lines.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON")["n"].clone()).collect();
+        let numbers: Vec<_> =
+            lines.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON")["n"].clone()).collect();
         assert_eq!(numbers, (0..1000).map(serde_json::Value::from).collect::<Vec<_>>());
 
         let mut expected = Vec::new();
@@ -217,7 +221,10 @@ mod tests {
     #[test]
     fn pieces_make_an_arrow_stream() {
         let (bytes, _) = whole(answer(), Format::Arrow, render::Rows::Arrays);
-        let read: Vec<_> = StreamReader::try_new(bytes.as_slice(), None).expect("a stream").collect::<Result<_, _>>().expect("batches");
+        let read: Vec<_> = StreamReader::try_new(bytes.as_slice(), None)
+            .expect("a stream")
+            .collect::<Result<_, _>>()
+            .expect("batches");
         let expected: Vec<_> = answer().batches.into_iter().filter(|batch| batch.num_rows() > 0).collect();
         assert_eq!(read, expected);
     }

@@ -23,11 +23,7 @@ use crate::auth::Caller;
 pub(super) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// Runs a query given in the query string, for dashboards and curl.
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    pairs: Pairs,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(State(app): State<Arc<App>>, headers: HeaderMap, pairs: Pairs) -> Result<Response, Problem> {
     let caller = caller(&app, &headers)?;
     let pairs = read(pairs)?;
     let form = form(&pairs, &headers)?;
@@ -79,11 +75,7 @@ async fn asked(app: &App, headers: &HeaderMap, pairs: Pairs, body: Body) -> Resu
 }
 
 /// Runs a query and counts its outcome.
-pub(super) async fn run(
-    app: &App,
-    tenant: &TenantId,
-    request: QueryRequest,
-) -> Result<Answer, Problem> {
+pub(super) async fn run(app: &App, tenant: &TenantId, request: QueryRequest) -> Result<Answer, Problem> {
     let (request, id) = within_bounds(app, request);
     let answer = app.queries.run(tenant, request).await;
     app.counters.queried(match &answer {
@@ -125,9 +117,8 @@ pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> 
 
 /// The query string, or why it is none.
 pub(super) fn read(pairs: Pairs) -> Result<Vec<(String, String)>, Problem> {
-    let Query(pairs) = pairs.map_err(|error| {
-        Problem::bad_request(format!("the query string cannot be read: {}", error.body_text()))
-    })?;
+    let Query(pairs) = pairs
+        .map_err(|error| Problem::bad_request(format!("the query string cannot be read: {}", error.body_text())))?;
     let mut seen = HashSet::new();
     for (key, _) in &pairs {
         if !seen.insert(key) {

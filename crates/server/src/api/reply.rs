@@ -33,7 +33,8 @@ pub(super) struct Form {
 pub(super) async fn reply(answer: Answer, form: Form) -> Result<Response, Problem> {
     let id = answer.query_id.clone();
     let truncated = answer.truncated;
-    let (held, rest) = on_a_thread(move || held(answer, form)).await.map_err(|error| Problem::from(error).of_query(&id))?;
+    let (held, rest) =
+        on_a_thread(move || held(answer, form)).await.map_err(|error| Problem::from(error).of_query(&id))?;
     let body = match rest {
         None => Body::from(held),
         Some(rest) => streamed(held, rest, id.clone()),
@@ -102,7 +103,8 @@ async fn send_all(send: &mpsc::Sender<Sent>, held: Vec<u8>, mut rest: Pieces) ->
             Ok(Err(_)) => return Err("the client closed the connection".to_owned()),
             Err(_) => return Err("the client stopped reading".to_owned()),
         }
-        let (pieces, piece) = on_a_thread(move || rest.next().map(|piece| (rest, piece))).await.map_err(|e| e.to_string())?;
+        let (pieces, piece) =
+            on_a_thread(move || rest.next().map(|piece| (rest, piece))).await.map_err(|e| e.to_string())?;
         rest = pieces;
         next = piece.map_or(Sent::End, Sent::Piece);
     }

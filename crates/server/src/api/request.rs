@@ -86,10 +86,7 @@ fn time_text(value: &Value) -> Result<String, Problem> {
 }
 
 /// The parameters of `GET /api/v1/query`: `q`, `p.NAME`, `from`, `to`, `max_rows`, `max_bytes`, `timeout_ms`, `as_of`, `query_id`.
-pub(super) fn from_query_string(
-    pairs: &[(String, String)],
-    now_ns: i64,
-) -> Result<QueryRequest, Problem> {
+pub(super) fn from_query_string(pairs: &[(String, String)], now_ns: i64) -> Result<QueryRequest, Problem> {
     let mut request = QueryRequest::default();
     let (mut sql, mut from, mut to) = (None, None, None);
     for (key, value) in pairs {
@@ -108,7 +105,11 @@ pub(super) fn from_query_string(
                 Some(name) => {
                     request.params.insert(name.to_owned(), ParamValue::text(value.clone()));
                 }
-                None => return Err(Problem::bad_request(format!("unknown parameter {other:?}; SQL parameters are p.NAME"))),
+                None => {
+                    return Err(Problem::bad_request(format!(
+                        "unknown parameter {other:?}; SQL parameters are p.NAME"
+                    )));
+                }
             },
         }
     }
@@ -128,7 +129,8 @@ pub(super) fn params(values: BTreeMap<String, Value>) -> Result<BTreeMap<String,
 
 fn param(name: &str, value: Value) -> Result<ParamValue, Problem> {
     let wrong = || {
-        let detail = format!("parameter {name}: give text, a number, true, false, null, or {{\"type\": …, \"value\": …}}");
+        let detail =
+            format!("parameter {name}: give text, a number, true, false, null, or {{\"type\": …, \"value\": …}}");
         Problem::new(422, "parameter-invalid", detail)
     };
     Ok(match value {
@@ -174,7 +176,10 @@ pub(super) fn number(key: &str, value: &str) -> Result<u64, Problem> {
 pub(super) fn only(pairs: &[(String, String)], known: &[&str]) -> Result<(), Problem> {
     let unknown = pairs.iter().find(|(key, _)| !known.contains(&key.as_str()));
     unknown.map_or(Ok(()), |(key, _)| {
-        Err(Problem::bad_request(format!("unknown parameter {key:?}: here the query string takes {}", known.join(", "))))
+        Err(Problem::bad_request(format!(
+            "unknown parameter {key:?}: here the query string takes {}",
+            known.join(", ")
+        )))
     })
 }
 
@@ -202,11 +207,7 @@ pub(super) fn id_or_new(given: Option<String>) -> Result<String, Problem> {
 }
 
 /// The range that a hunt looks at: what was asked for, else its own window up to now.
-pub(super) fn hunt_range(
-    asked: Option<&TimeRangeBody>,
-    window_ns: i64,
-    now_ns: i64,
-) -> Result<TimeRange, Problem> {
+pub(super) fn hunt_range(asked: Option<&TimeRangeBody>, window_ns: i64, now_ns: i64) -> Result<TimeRange, Problem> {
     match asked {
         Some(range) => range.resolve(now_ns),
         None => Ok(TimeRange { from_ns: now_ns.saturating_sub(window_ns), to_ns: now_ns }),

@@ -12,10 +12,7 @@ use super::query::{caller, document};
 use crate::app::App;
 
 /// What SQL can name.
-pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub(crate) async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     caller(&app, &headers)?;
     let tables: Vec<Value> = app
         .queries

@@ -10,8 +10,8 @@ use tracehound_query::{ParamValue, QueryRequest};
 
 use super::problem::Problem;
 use super::query::{Pairs, caller, form, read, run};
-use super::request::{FORM, new_id, number, only, segment};
 use super::reply::reply;
+use super::request::{FORM, new_id, number, only, segment};
 use crate::app::App;
 
 const SQL: &str = "SELECT * FROM spans WHERE trace_id = $trace_id ORDER BY start_time, span_id";

@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::support::Api;
 
 /// Longer than any deadline.
-const LONG: &str = "SELECT count(*) FROM generate_series(1, 1000000000) AS a(x), generate_series(1, 1000000000) AS b(y)";
+const LONG: &str =
+    "SELECT count(*) FROM generate_series(1, 1000000000) AS a(x), generate_series(1, 1000000000) AS b(y)";
 /// The queries that run at once.
 const PLACES: usize = 16;
 

@@ -15,7 +15,8 @@ fn shown(problem: &Value) -> String {
 #[test]
 fn wrong_sql_says_what_where_and_what_was_meant() {
     let api = Api::empty();
-    let ask = |sql: &str, code: &str| api.post("/api/v1/query", &json!({"sql": sql, "query_id": "q1"})).problem(400, code);
+    let ask =
+        |sql: &str, code: &str| api.post("/api/v1/query", &json!({"sql": sql, "query_id": "q1"})).problem(400, code);
     let column = ask("SELECT name,\n  durration_ns FROM spans", "sql-unknown-column");
     insta::assert_snapshot!(shown(&column), @r##"
     {
@@ -86,7 +87,9 @@ fn statements_that_do_more_than_read_are_refused() {
     for sql in ["SELECT version()", "SELECT input_file_name() FROM spans", "SELECT current_setting('x')"] {
         api.post("/api/v1/query", &json!({"sql": sql})).problem(400, "sql-unknown-function");
     }
-    for sql in ["SELECT * FROM '/etc/passwd'", "SELECT * FROM 'file:///etc/passwd'", "SELECT * FROM \"file:///etc/passwd\""] {
+    for sql in
+        ["SELECT * FROM '/etc/passwd'", "SELECT * FROM 'file:///etc/passwd'", "SELECT * FROM \"file:///etc/passwd\""]
+    {
         let reply = api.post("/api/v1/query", &json!({"sql": sql}));
         assert_eq!(reply.status, 400, "{sql}: {}", reply.text());
         assert!(!reply.text().contains("root:"), "{sql}");
@@ -122,7 +125,12 @@ fn wrong_parameters_are_422_and_named() {
     ask("SELECT $a", json!({"a": {"type": "Int64", "value": 1, "more": 1}}), "parameter-invalid");
     ask("SELECT $from", json!({}), "parameter-missing");
     ask("SELECT $from", json!({"from": "now"}), "parameter-invalid");
-    for range in [json!({"from": "yesterday"}), json!({"from": "now"}), json!({"from": "now", "to": "-1h"}), json!({"from": true})] {
+    for range in [
+        json!({"from": "yesterday"}),
+        json!({"from": "now"}),
+        json!({"from": "now", "to": "-1h"}),
+        json!({"from": true}),
+    ] {
         api.post("/api/v1/query", &json!({"sql": "SELECT 1", "time_range": range})).problem(422, "parameter-invalid");
     }
 }
@@ -131,20 +139,40 @@ fn wrong_parameters_are_422_and_named() {
 fn malformed_requests_are_400() {
     let api = Api::empty();
     for body in [
-        "", "[]", "{", "\u{0}", "{\"sql\": 1}", "{}", "{\"sql\": \"SELECT 1\", \"sqll\": 1}", "{\"sql\": \"SELECT 1\"} x",
-        "{\"sql\": \"SELECT 1\", \"sql\": \"SELECT 2\"}", "{\"sql\": \"SELECT 1\", \"limits\": {\"max_rows\": -1}}",
-        "{\"sql\": \"SELECT 1\", \"limits\": {\"rows\": 1}}", "{\"sql\": \"SELECT 1\", \"mode\": \"async\"}",
-        "{\"sql\": \"SELECT 1\", \"time_range\": {\"to\": \"now\"}}", "{\"sql\": \"SELECT 1\", \"params\": [1]}",
+        "",
+        "[]",
+        "{",
+        "\u{0}",
+        "{\"sql\": 1}",
+        "{}",
+        "{\"sql\": \"SELECT 1\", \"sqll\": 1}",
+        "{\"sql\": \"SELECT 1\"} x",
+        "{\"sql\": \"SELECT 1\", \"sql\": \"SELECT 2\"}",
+        "{\"sql\": \"SELECT 1\", \"limits\": {\"max_rows\": -1}}",
+        "{\"sql\": \"SELECT 1\", \"limits\": {\"rows\": 1}}",
+        "{\"sql\": \"SELECT 1\", \"mode\": \"async\"}",
+        "{\"sql\": \"SELECT 1\", \"time_range\": {\"to\": \"now\"}}",
+        "{\"sql\": \"SELECT 1\", \"params\": [1]}",
         "{\"sql\": \"SELECT $a\", \"params\": {\"a\": 1e999}}",
     ] {
         api.request("POST", "/api/v1/query", &[], Some(body.into())).problem(400, "bad-request");
     }
-    api.request("POST", "/api/v1/query", &[], Some(b"{\"sql\": \"SELECT '\xff'\"}".to_vec())).problem(400, "bad-request");
+    api.request("POST", "/api/v1/query", &[], Some(b"{\"sql\": \"SELECT '\xff'\"}".to_vec()))
+        .problem(400, "bad-request");
     let deep = format!("{{\"sql\": \"SELECT $a\", \"params\": {{\"a\": {}}}}}", "[".repeat(500_000));
     api.request("POST", "/api/v1/query", &[], Some(deep.into())).problem(400, "bad-request");
     for query in [
-        "", "?p.a=1", "?q=", "?q=SELECT+1&maxrows=3", "?q=SELECT+1&max_rows=-1", "?q=SELECT+1&timeout_ms=1s", "?q=SELECT+1&to=now",
-        "?q=SELECT+1&q=SELECT+2", "?q=SELECT+$a&p.a=1&p.a=2", "?q=SELECT+1&as_of=x", "?q=SELECT+1&query_id=a%20b",
+        "",
+        "?p.a=1",
+        "?q=",
+        "?q=SELECT+1&maxrows=3",
+        "?q=SELECT+1&max_rows=-1",
+        "?q=SELECT+1&timeout_ms=1s",
+        "?q=SELECT+1&to=now",
+        "?q=SELECT+1&q=SELECT+2",
+        "?q=SELECT+$a&p.a=1&p.a=2",
+        "?q=SELECT+1&as_of=x",
+        "?q=SELECT+1&query_id=a%20b",
     ] {
         api.get(&format!("/api/v1/query{query}")).problem(400, "bad-request");
     }
@@ -158,7 +186,15 @@ fn malformed_requests_are_400() {
 #[test]
 fn unknown_places_and_methods_are_problems_too() {
     let api = Api::empty();
-    for target in ["/", "/api/v1/nothing", "/api/v1/query/", "/api/v2/query", "/api/v1/traces/", "/api/v1/hunts/x/y/z", "/v1/nothing"] {
+    for target in [
+        "/",
+        "/api/v1/nothing",
+        "/api/v1/query/",
+        "/api/v2/query",
+        "/api/v1/traces/",
+        "/api/v1/hunts/x/y/z",
+        "/v1/nothing",
+    ] {
         api.get(target).problem(404, "not-found");
     }
     let check = |method: &str, target: &str, allow: &str| {
@@ -196,7 +232,11 @@ fn large_requests_are_413_and_large_sql_400() {
 
     // One without a length is stopped where the limit is.
     let mut connection = api.connect();
-    write!(connection, "POST /api/v1/query HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n").expect("writes");
+    write!(
+        connection,
+        "POST /api/v1/query HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    .expect("writes");
     for _ in 0..32 {
         write!(connection, "10000\r\n{}\r\n", " ".repeat(0x10000)).expect("writes");
     }
@@ -211,7 +251,8 @@ fn slow_and_broken_bodies_end() {
     config.limits.body_timeout = std::time::Duration::from_millis(300);
     let api = Api::with(config);
     let mut connection = api.connect();
-    write!(connection, "POST /api/v1/query HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{{").expect("writes");
+    write!(connection, "POST /api/v1/query HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n\r\n{{")
+        .expect("writes");
     let answer = read_to_end(connection);
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("request-timeout"), "{answer}");
     let mut connection = api.connect();

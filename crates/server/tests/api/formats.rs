@@ -106,10 +106,13 @@ fn json_has_columns_rows_and_the_receipt() {
 fn rows_can_be_objects() {
     let api = Api::with_spans();
     let answer = api.get(&target("&rows=objects")).ok();
-    assert_eq!(answer["rows"][0], json!({
-        "trace_id": TRACE, "name": "charge", "start_time": "2026-11-22T17:00:00.000000002Z", "duration_ns": 1,
-        "parent_span_id": "eee19b7ec3c1b174", "big": null, "note": null,
-    }));
+    assert_eq!(
+        answer["rows"][0],
+        json!({
+            "trace_id": TRACE, "name": "charge", "start_time": "2026-11-22T17:00:00.000000002Z", "duration_ns": 1,
+            "parent_span_id": "eee19b7ec3c1b174", "big": null, "note": null,
+        })
+    );
     assert_eq!(answer["rows"][1]["big"], "9007199254740993", "doubles would lose its last digit");
 }
 
@@ -168,7 +171,12 @@ fn accept_chooses_and_the_parameter_wins() {
         let reply = api.get_as(&format!("/api/v1/query?q=SELECT+1{query}"), accept);
         assert_eq!((reply.status, reply.header("content-type")), (200, expected), "{query} {accept}");
         let body = json!({"sql": "SELECT 1"}).to_string().into_bytes();
-        let reply = api.request("POST", &format!("/api/v1/query?{}", query.trim_start_matches('&')), &[("accept", accept)], Some(body));
+        let reply = api.request(
+            "POST",
+            &format!("/api/v1/query?{}", query.trim_start_matches('&')),
+            &[("accept", accept)],
+            Some(body),
+        );
         assert_eq!((reply.status, reply.header("content-type")), (200, expected), "POST {query} {accept}");
     };
     check("", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/json");
@@ -218,7 +226,8 @@ fn large_answers_are_whole() {
     assert_eq!((&answer["truncated"], &answer["stats"]["rows"]), (&json!(false), &json!(30_000)));
 
     let lines = api.post("/api/v1/query?format=ndjson", &body).text();
-    let found: Vec<Value> = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["n"].clone()).collect();
+    let found: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["n"].clone()).collect();
     assert!(found == numbers);
 
     let csv = api.post("/api/v1/query?format=csv", &body).text();

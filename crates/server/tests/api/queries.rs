@@ -25,13 +25,21 @@ fn rows_are_there_at_once_and_after_the_flush() {
 #[test]
 fn parameters_are_values_and_never_sql() {
     let api = Api::with_spans();
-    let names = |user: Value| api.rows(json!({"sql": "SELECT name FROM spans WHERE user_id = $user", "params": {"user": user}}));
+    let names = |user: Value| {
+        api.rows(json!({"sql": "SELECT name FROM spans WHERE user_id = $user", "params": {"user": user}}))
+    };
     assert_eq!(names(json!("u-17")), json!([["POST /refund"]]));
     assert_eq!(names(json!({"type": "Utf8", "value": "u-2"})), json!([["GET /"]]));
     assert_eq!(names(json!("u-17' OR '1'='1")), json!([]));
     assert_eq!(names(json!(null)), json!([]));
     let by_get = |value: &str| {
-        api.get(&format!("/api/v1/query?q={}&p.user={}", encoded("SELECT name FROM spans WHERE user_id = $user"), encoded(value))).ok()["rows"].take()
+        api.get(&format!(
+            "/api/v1/query?q={}&p.user={}",
+            encoded("SELECT name FROM spans WHERE user_id = $user"),
+            encoded(value)
+        ))
+        .ok()["rows"]
+            .take()
     };
     assert_eq!(by_get("u-17"), json!([["POST /refund"]]));
     assert_eq!(by_get("x' OR true --"), json!([]));
@@ -74,7 +82,8 @@ fn from_and_to_are_bound_from_the_time_range() {
         let rows = api.rows(json!({"sql": sql, "time_range": {"from": from, "to": to}}));
         assert_eq!(rows, json!([[expected]]), "{from} {to}");
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string().replace("null", ""), str::to_owned);
-        let target = format!("/api/v1/query?q={}&from={}&to={}", encoded(sql), encoded(&text(&from)), encoded(&text(&to)));
+        let target =
+            format!("/api/v1/query?q={}&from={}&to={}", encoded(sql), encoded(&text(&from)), encoded(&text(&to)));
         assert_eq!(api.get(&target).ok()["rows"], json!([[expected]]), "{target}");
     };
     check(json!("now-6h"), json!("now"), 2);
@@ -95,9 +104,11 @@ fn nulls_are_as_if_absent() {
         "sql": "SELECT 1", "params": null, "time_range": null, "limits": null, "as_of": null, "query_id": null, "mode": "sync",
     });
     assert_eq!(api.rows(body), json!([[1]]));
-    let body = json!({"sql": "SELECT 1", "limits": {"max_rows": null, "max_bytes": null, "timeout_ms": null}, "mode": null});
+    let body =
+        json!({"sql": "SELECT 1", "limits": {"max_rows": null, "max_bytes": null, "timeout_ms": null}, "mode": null});
     assert_eq!(api.rows(body), json!([[1]]));
-    let empty = api.get("/api/v1/query?q=SELECT+1&from=&to=&format=&rows=&max_rows=&max_bytes=&timeout_ms=&as_of=&query_id=");
+    let empty =
+        api.get("/api/v1/query?q=SELECT+1&from=&to=&format=&rows=&max_rows=&max_bytes=&timeout_ms=&as_of=&query_id=");
     assert_eq!(empty.ok()["rows"], json!([[1]]), "forms send the fields that nobody filled in");
 }
 
@@ -124,7 +135,12 @@ fn cut_answers_say_so_in_body_and_header() {
     check(json!({"max_rows": 2}), "max_rows=2", 2, "cut after 2 rows: there are more");
     check(json!({"max_rows": 0}), "max_rows=0", 0, "cut after 0 rows: there are more");
     check(json!({"max_bytes": 10}), "max_bytes=10", 0, "cut after 10 bytes: there are more rows");
-    check(json!({"max_rows": u64::MAX, "max_bytes": u64::MAX}), "max_rows=18446744073709551615&max_bytes=18446744073709551615", 3, "");
+    check(
+        json!({"max_rows": u64::MAX, "max_bytes": u64::MAX}),
+        "max_rows=18446744073709551615&max_bytes=18446744073709551615",
+        3,
+        "",
+    );
 }
 
 #[test]
@@ -171,7 +187,10 @@ fn as_of_shows_an_earlier_state() {
 fn query_ids_are_echoed_or_made() {
     let api = Api::empty();
     let named = api.post("/api/v1/query", &json!({"sql": "SELECT 1", "query_id": "my-query_1.a"}));
-    assert_eq!((named.ok()["query_id"].as_str(), named.header("x-tracehound-query-id")), (Some("my-query_1.a"), "my-query_1.a"));
+    assert_eq!(
+        (named.ok()["query_id"].as_str(), named.header("x-tracehound-query-id")),
+        (Some("my-query_1.a"), "my-query_1.a")
+    );
     let (one, two) = (api.get("/api/v1/query?q=SELECT+1"), api.get("/api/v1/query?q=SELECT+1"));
     let id = one.ok()["query_id"].as_str().expect("an id").to_owned();
     assert_eq!((id.len(), one.header("x-tracehound-query-id")), (26, id.as_str()));
@@ -185,9 +204,16 @@ fn query_ids_are_echoed_or_made() {
         assert_eq!(problem["query_id"], "mine", "{problem}");
     };
     check(json!({"sql": "SELEC", "query_id": "mine"}), 400, "sql-syntax");
-    check(json!({"sql": "SELECT 1", "query_id": "mine", "time_range": {"from": "yesterday"}}), 422, "parameter-invalid");
+    check(
+        json!({"sql": "SELECT 1", "query_id": "mine", "time_range": {"from": "yesterday"}}),
+        422,
+        "parameter-invalid",
+    );
     check(json!({"sql": "SELECT 1", "query_id": "mine", "params": {"a": []}}), 422, "parameter-invalid");
-    assert_eq!(api.get("/api/v1/query?query_id=mine&q=SELECT+1&max_rows=x").problem(400, "bad-request")["query_id"], "mine");
+    assert_eq!(
+        api.get("/api/v1/query?query_id=mine&q=SELECT+1&max_rows=x").problem(400, "bad-request")["query_id"],
+        "mine"
+    );
 }
 
 #[test]
@@ -202,7 +228,11 @@ fn explain_plans_without_running() {
     let plans = answer["rows"].to_string();
     assert!(plans.contains("physical_plan") && plans.contains("spans"), "{plans}");
     let stats = &answer["stats"];
-    assert_eq!((&stats["files_planned"], &stats["files_pruned"], &stats["bytes_read"]), (&json!(2), &json!(1), &json!(0)), "{stats}");
+    assert_eq!(
+        (&stats["files_planned"], &stats["files_pruned"], &stats["bytes_read"]),
+        (&json!(2), &json!(1), &json!(0)),
+        "{stats}"
+    );
     // This would take longer than anybody waits.
     let long = json!({"sql": "SELECT count(*) FROM generate_series(1, 1000000000) AS a(x), generate_series(1, 1000000000) AS b(y)"});
     assert_eq!(api.post("/api/v1/query/explain", &long).status, 200);

@@ -20,15 +20,27 @@ fn the_schema_names_tables_columns_and_functions() {
     assert_eq!(table("actors")["kind"], "view");
     let spans = table("spans");
     let column = spans["columns"].as_array().expect("columns").iter().find(|column| column["name"] == "trace_id");
-    assert_eq!(column, Some(&json!({"name": "trace_id", "type": "id", "nullable": false, "description": "the trace it belongs to"})));
+    assert_eq!(
+        column,
+        Some(&json!({"name": "trace_id", "type": "id", "nullable": false, "description": "the trace it belongs to"}))
+    );
     // All of it can be asked.
     for table in schema["tables"].as_array().expect("tables") {
-        let columns: Vec<_> = table["columns"].as_array().expect("columns").iter().map(|c| format!("\"{}\"", c["name"].as_str().expect("a name"))).collect();
-        assert_eq!(api.sql(&format!("SELECT {} FROM {}", columns.join(", "), table["name"].as_str().expect("a name"))), json!([]));
+        let columns: Vec<_> = table["columns"]
+            .as_array()
+            .expect("columns")
+            .iter()
+            .map(|c| format!("\"{}\"", c["name"].as_str().expect("a name")))
+            .collect();
+        assert_eq!(
+            api.sql(&format!("SELECT {} FROM {}", columns.join(", "), table["name"].as_str().expect("a name"))),
+            json!([])
+        );
     }
     let functions = schema["functions"].as_array().expect("functions");
     for name in ["count", "date_bin"] {
-        let function = functions.iter().find(|function| function["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+        let function =
+            functions.iter().find(|function| function["name"] == name).unwrap_or_else(|| panic!("no {name}"));
         assert!(function["syntax"].as_str().is_some_and(|text| text.contains(name)), "{function}");
     }
     assert!(functions.iter().all(|function| function["name"] != "version"));
@@ -38,7 +50,12 @@ fn the_schema_names_tables_columns_and_functions() {
 fn a_trace_has_its_spans_by_time() {
     let api = Api::with_spans();
     let names = |reply: Value| -> Vec<String> {
-        reply["rows"].as_array().expect("rows").iter().map(|row| row["name"].as_str().expect("a name").to_owned()).collect()
+        reply["rows"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| row["name"].as_str().expect("a name").to_owned())
+            .collect()
     };
     let trace = api.get(&format!("/api/v1/traces/{TRACE}?rows=objects")).ok();
     assert_eq!(names(trace.clone()), ["POST /refund", "charge"]);
@@ -50,11 +67,22 @@ fn a_trace_has_its_spans_by_time() {
     let csv = api.get_as(&format!("/api/v1/traces/{TRACE}"), "text/csv");
     assert_eq!((csv.status, csv.header("content-type")), (200, "text/csv; charset=utf-8; header=present"));
     let cut = api.get(&format!("/api/v1/traces/{TRACE}?max_rows=1"));
-    assert_eq!((cut.ok()["rows"].as_array().map(Vec::len), cut.header("x-tracehound-truncated")), (Some(1), "cut after 1 rows: there are more"));
+    assert_eq!(
+        (cut.ok()["rows"].as_array().map(Vec::len), cut.header("x-tracehound-truncated")),
+        (Some(1), "cut after 1 rows: there are more")
+    );
 
     api.get("/api/v1/traces/ffffffffffffffffffffffffffffffff").problem(404, "not-found");
     let longer = format!("{TRACE}0");
-    for wrong in ["x", "5b8e", &TRACE[1..], &longer, "zz8efff798038103d269b633813fc60c", "5b8efff7-9803-8103-d269-b633813fc60c", "%27%20OR%201=1"] {
+    for wrong in [
+        "x",
+        "5b8e",
+        &TRACE[1..],
+        &longer,
+        "zz8efff798038103d269b633813fc60c",
+        "5b8efff7-9803-8103-d269-b633813fc60c",
+        "%27%20OR%201=1",
+    ] {
         api.get(&format!("/api/v1/traces/{wrong}")).problem(400, "sql-bad-id");
     }
 }
@@ -63,8 +91,16 @@ fn a_trace_has_its_spans_by_time() {
 fn hunts_are_listed_shown_and_run() {
     let api = Api::with_spans();
     let list = api.get("/api/v1/hunts").ok();
-    let names: Vec<_> = list["hunts"].as_array().expect("hunts").iter().map(|hunt| hunt["name"].as_str().expect("a name")).collect();
-    for name in ["pii-by-non-admin", "lateral-movement", "credential-stuffing", "api-scraping", "pii-leaves-boundary", "new-destinations"] {
+    let names: Vec<_> =
+        list["hunts"].as_array().expect("hunts").iter().map(|hunt| hunt["name"].as_str().expect("a name")).collect();
+    for name in [
+        "pii-by-non-admin",
+        "lateral-movement",
+        "credential-stuffing",
+        "api-scraping",
+        "pii-leaves-boundary",
+        "new-destinations",
+    ] {
         assert!(names.contains(&name), "{name} in {names:?}");
     }
     assert!(list["hunts"][0]["sql"].is_null(), "the list is short");
@@ -105,7 +141,10 @@ fn hunts_take_parameters_and_a_range() {
     };
     let run = api.post("/api/v1/hunts/pii-by-non-admin/run?rows=objects", &body(json!({})));
     let answer = run.ok();
-    assert_eq!((&answer["query_id"], run.header("x-tracehound-from")), (&json!("h1"), "2026-11-21T12:00:00.000000000Z"));
+    assert_eq!(
+        (&answer["query_id"], run.header("x-tracehound-from")),
+        (&json!("h1"), "2026-11-21T12:00:00.000000000Z")
+    );
     assert_eq!(answer["rows"].as_array().map(Vec::len), Some(1), "{answer}");
     let other_class = body(json!({"params": {"classification": "secret"}}));
     assert_eq!(api.post("/api/v1/hunts/pii-by-non-admin/run", &other_class).ok()["rows"], json!([]));

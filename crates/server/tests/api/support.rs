@@ -133,7 +133,8 @@ impl Api {
     pub(crate) fn begin(&self, body: &Value) -> TcpStream {
         let body = body.to_string();
         let mut connection = self.connect();
-        write!(connection, "POST /api/v1/query HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("writes");
+        write!(connection, "POST /api/v1/query HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+            .expect("writes");
         connection
     }
 }
@@ -184,7 +185,9 @@ pub(crate) fn read_to_end(mut connection: TcpStream) -> String {
 
 /// A value of a query string.
 pub(crate) fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// Two spans of one trace an hour ago, with values that are hard to write, and one of another 25 hours ago.

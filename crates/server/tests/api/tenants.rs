@@ -12,7 +12,8 @@ fn with_keys() -> Api {
         sha256: hex::encode(Sha256::digest(secret)),
         tenants: tenants.iter().map(|tenant| tenant.parse().expect("a tenant")).collect(),
     };
-    let keys = vec![key("one", "s1", &["acme"]), key("two", "s2", &["acme", "globex"]), key("three", "s3", &["globex"])];
+    let keys =
+        vec![key("one", "s1", &["acme"]), key("two", "s2", &["acme", "globex"]), key("three", "s3", &["globex"])];
     Api::with(Config { keys, ..Config::default() })
 }
 
@@ -25,7 +26,12 @@ fn count(api: &Api, headers: &[(&str, &str)]) -> Reply {
 #[test]
 fn invariant_5_each_key_sees_its_tenants_only() {
     let api = with_keys();
-    let sent = api.request("POST", "/v1/traces", &[("x-api-key", "s1"), ("content-type", "application/json")], Some(spans().to_string().into_bytes()));
+    let sent = api.request(
+        "POST",
+        "/v1/traces",
+        &[("x-api-key", "s1"), ("content-type", "application/json")],
+        Some(spans().to_string().into_bytes()),
+    );
     assert_eq!(sent.status, 200, "{}", sent.text());
     let check = |headers: &[(&str, &str)], spans: i64| {
         assert_eq!(count(&api, headers).ok()["rows"], json!([[spans]]), "{headers:?}");
@@ -59,7 +65,8 @@ fn callers_without_a_right_are_refused_everywhere() {
     count(&api, &[("x-api-key", "s2"), ("x-tracehound-tenant", "../acme")]).problem(400, "bad-tenant");
 
     let trace = format!("/api/v1/traces/{TRACE}");
-    for target in ["/api/v1/query?q=SELECT+1", "/api/v1/schema", "/api/v1/hunts", "/api/v1/hunts/api-scraping", &trace] {
+    for target in ["/api/v1/query?q=SELECT+1", "/api/v1/schema", "/api/v1/hunts", "/api/v1/hunts/api-scraping", &trace]
+    {
         api.get(target).problem(401, "unauthenticated");
     }
     for target in ["/api/v1/query", "/api/v1/query/explain", "/api/v1/hunts/api-scraping/run"] {
@@ -85,13 +92,17 @@ fn without_keys_the_header_chooses_and_is_never_passed_over() {
     let raw = |lines: &[u8]| {
         use std::io::Write;
         let mut connection = api.connect();
-        connection.write_all(b"GET /api/v1/query?q=SELECT+1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n").expect("writes");
+        connection
+            .write_all(b"GET /api/v1/query?q=SELECT+1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n")
+            .expect("writes");
         connection.write_all(lines).expect("writes");
         connection.write_all(b"\r\n").expect("writes");
         crate::support::read_to_end(connection)
     };
     assert!(raw(b"").starts_with("HTTP/1.1 200 "));
-    for lines in [b"x-tracehound-tenant: \xe4\r\n".as_slice(), b"x-tracehound-tenant: default\r\nx-tracehound-tenant: acme\r\n"] {
+    for lines in
+        [b"x-tracehound-tenant: \xe4\r\n".as_slice(), b"x-tracehound-tenant: default\r\nx-tracehound-tenant: acme\r\n"]
+    {
         let answer = raw(lines);
         assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("bad-tenant"), "{answer}");
     }

@@ -69,7 +69,7 @@ pub(super) struct LoginMeter {
 
 /// Whether a user is served by the replica with cumulative sums.
 pub(super) fn is_cumulative(user: usize) -> bool {
-    user % 20 == 0
+    user.is_multiple_of(20)
 }
 
 impl LoginMeter {
@@ -95,7 +95,7 @@ impl LoginMeter {
             count.1 += login.failures;
         }
         // Every sixth hour the whole table goes out, and else what changed.
-        let whole = hour_ns / HOUR_NS % 6 == 0;
+        let whole = (hour_ns / HOUR_NS).is_multiple_of(6);
         let totals: BTreeMap<_, _> = self
             .totals
             .iter()

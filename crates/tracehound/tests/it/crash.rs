@@ -118,10 +118,10 @@ impl Writer {
         let Ok(channel) = endpoint.connect().await else { return self };
         let mut client = TraceServiceClient::new(channel);
         // As clients do: the same bytes again, or never.
-        if let Some((number, request)) = self.unknown.take().filter(|_| self.random.random_bool(0.7)) {
-            if !self.send(&mut client, number, request).await {
-                return self;
-            }
+        if let Some((number, request)) = self.unknown.take().filter(|_| self.random.random_bool(0.7))
+            && !self.send(&mut client, number, request).await
+        {
+            return self;
         }
         loop {
             let count = self.random.random_range(1..=SPANS_MAX);

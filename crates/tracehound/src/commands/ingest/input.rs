@@ -36,10 +36,8 @@ pub(super) fn read(
     let source: Box<dyn Read> =
         if super::is_stdin(path) { Box::new(io::stdin().lock()) } else { Box::new(File::open(path).map_err(cannot)?) };
     let plain = decompress(BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(source))).map_err(cannot)?;
-    let mut reader = MessageReader::new(plain, message_bytes_max);
-    let mut number = 0;
-    while let Some(message) = reader.next() {
-        number += 1;
+    let reader = MessageReader::new(plain, message_bytes_max);
+    for (number, message) in (1..).zip(reader) {
         let (signal, encoding, body) = message.map_err(|error| failure(&error))?;
         if messages.blocking_send(Message { number, signal, encoding, body }).is_err() {
             break;
