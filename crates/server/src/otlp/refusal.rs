@@ -237,6 +237,21 @@ mod tests {
         assert!(Refusal::malformed("ä".repeat(5000)).message.len() <= MESSAGE_BYTES_MAX);
     }
 
+    /// Clients drop what they get a 500 for, so only a bug of ours may say it.
+    #[test]
+    fn case_27_only_our_own_bugs_are_500() {
+        let check = |error: IngestError, status: u16, code: Code| {
+            let refusal = Refusal::from(error);
+            assert_eq!((refusal.status.as_u16(), refusal.code), (status, code), "{}", refusal.message);
+        };
+        let (text, retry_after) = ("x".to_owned(), Duration::from_secs(1));
+        check(IngestError::Internal(text.clone()), 500, Code::Internal);
+        check(IngestError::Malformed(text.clone()), 400, Code::InvalidArgument);
+        check(IngestError::TooLarge(text.clone()), 413, Code::ResourceExhausted);
+        check(IngestError::Quota { message: text.clone(), retry_after }, 429, Code::ResourceExhausted);
+        check(IngestError::RetryLater { message: text, retry_after }, 503, Code::Unavailable);
+    }
+
     #[test]
     fn json_and_protobuf_say_the_same() {
         let refusal = Refusal::retry_later("later", Duration::from_millis(1500));
