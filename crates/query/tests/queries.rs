@@ -38,7 +38,7 @@ async fn receipts_count_files_and_rows() {
 
 /// Invariant: pruning changes cost, never answers.
 #[tokio::test]
-async fn pruned_answers_equal_full_scans() {
+async fn invariant_6_pruned_answers_equal_full_scans() {
     let fixture = fixture().await;
     fixture.engine.flush().await.unwrap();
     let all = texts(&fixture, "SELECT CAST(start_time AS BIGINT) FROM spans ORDER BY 1").await;
@@ -85,7 +85,7 @@ async fn deadlines_end_queries() {
 }
 
 #[tokio::test]
-async fn a_missing_file_fails_the_query_by_name() {
+async fn invariant_9_a_missing_file_fails_the_query_by_name() {
     let fixture = fixture().await;
     let path = texts(&fixture, "SELECT path FROM system.files WHERE dataset = 'spans'").await.remove(0);
     let file = fixture.dir.path().join("store").join(&path);

@@ -167,7 +167,7 @@ fn the_parquet_fixtures_open() {
 
 /// The columns are the format: this fails if one changes.
 #[test]
-fn the_schemas_are_frozen() {
+fn invariant_10_the_schemas_are_frozen() {
     let mut text = String::new();
     for dataset in Dataset::ALL {
         text += &format!("{dataset} by {}: {}\n", dataset.time_column(), sort_text(dataset));
