@@ -17,7 +17,7 @@ use crate::recent::{self, Begin, Figures, PayloadHash};
 use crate::store::{LocalStore, create_dirs};
 use crate::wal::writer::{Request, Writer};
 use crate::wal::{frame, identity};
-use crate::{Decode, Error, Options, Snapshot, Status, flush, open};
+use crate::{Decode, Error, Needles, Options, Snapshot, Status, flush, open};
 
 /// Bodies from this size on are hashed off the runtime's threads.
 const HASH_INLINE_BYTES_MAX: usize = 256 << 10;
@@ -157,6 +157,11 @@ impl Engine {
             Some(tenant) => tenant.snapshot(),
             None => Snapshot { tenant: tenant.clone(), entry: 0, files: Default::default(), rows: Default::default() },
         }
+    }
+
+    /// Tells which files may hold an id, without opening them.
+    pub fn needles(&self) -> &Needles {
+        &self.inner.core.needles
     }
 
     /// The tenant's files as of a manifest entry, without unflushed rows; entry 0 is empty.

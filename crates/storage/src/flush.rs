@@ -10,7 +10,7 @@ use ulid::Ulid;
 use crate::engine::Core;
 use crate::manifest::{self, Intent, LocalEntries, Operation, WalRange, Writer};
 use crate::tenant::{Prepared, Sealed, Tenant};
-use crate::{Error, Origin, parquet_file};
+use crate::{Error, Origin, files};
 
 const TICK: Duration = Duration::from_millis(200);
 const TENANTS_AT_ONCE: usize = 2;
@@ -144,7 +144,7 @@ fn prepare(core: &Core, tenant: &Tenant, sealed: &Sealed) -> Result<Prepared, Er
     let mut files = Vec::new();
     for dataset in Dataset::ALL {
         let batches = sealed.table.batches(dataset);
-        match parquet_file::write(&core.store, &tenant.id, dataset, batches, Origin::Live) {
+        match files::write(&core.store, &tenant.id, dataset, batches, Origin::Live) {
             Ok(written) => files.extend(written),
             Err(error) => {
                 core.discard(tenant, &files);

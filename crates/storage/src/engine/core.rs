@@ -17,7 +17,7 @@ use crate::store::LocalStore;
 use crate::tenant::Tenant;
 use crate::wal::Ledger;
 use crate::wal::writer::{RETRY_AFTER, Request};
-use crate::{Damage, Error, Options, ReplayStatus, partition};
+use crate::{Damage, Error, Needles, Options, ReplayStatus, partition};
 
 /// What the writer, flushes and the engine share.
 pub(crate) struct Core {
@@ -32,6 +32,7 @@ pub(crate) struct Core {
     pub(crate) store: LocalStore,
     pub(crate) ledger: Ledger,
     pub(crate) recent: Recent,
+    pub(crate) needles: Needles,
     pub(crate) budget: Arc<Budget>,
     /// Appends that have begun and are not with the writer yet.
     pub(crate) arriving: AtomicUsize,
@@ -69,6 +70,7 @@ impl Core {
             store,
             ledger: Ledger::default(),
             recent: Recent::new(nanos(options.retry_window)),
+            needles: Needles::default(),
             budget: Arc::new(Budget::new(options.memtable_bytes_max)),
             arriving: AtomicUsize::new(0),
             wake: Arc::new(Notify::new()),
