@@ -11,10 +11,10 @@ use tracehound_schema::{Dataset, Decoded, Payload, TenantId};
 pub(crate) use self::core::{Core, Failure};
 use self::core::{figures_of, lock};
 use crate::lock::Lock;
-use crate::manifest::{self, LocalEntries};
+use crate::manifest::{self, Entries};
 use crate::memtable::shrunk;
 use crate::recent::{self, Begin, Figures, PayloadHash};
-use crate::store::{LocalStore, create_dirs};
+use crate::store::{Store, create_dirs};
 use crate::wal::writer::{Request, Writer};
 use crate::wal::{frame, identity};
 use crate::{Decode, Error, Needles, Options, Snapshot, Status, flush, open};
@@ -65,7 +65,7 @@ impl Engine {
         let wal_dir = options.data_dir.join("wal");
         create_dirs(&wal_dir)?;
         let directory = identity(&wal_dir)?;
-        let store = LocalStore::open(&options.data_dir.join("store"))?;
+        let store = Store::open(&options.store, &options.data_dir)?;
         let core = Arc::new(Core::new(options, lock, wal_dir, directory, store));
         let next = open::recover(&core, decode).await?;
         let (sender, receiver) = mpsc::channel();
@@ -175,7 +175,7 @@ impl Engine {
         if entry > latest {
             return Err(Error::NoSuchEntry { tenant: tenant.clone(), entry, latest });
         }
-        let entries = LocalEntries { store: core.store.clone(), tenant: tenant.clone() };
+        let entries = Entries { store: core.store.clone(), tenant: tenant.clone() };
         let state = manifest::load_as_of(&entries, core.directory, entry).await?;
         let files = state.files().clone();
         Ok(Snapshot { tenant: tenant.clone(), entry, files, rows: Default::default() })

@@ -63,6 +63,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// An object that was to be created is there already: read it, it may be ours.
+    #[error("\"{}\" exists already", path.display())]
+    Exists {
+        /// The object.
+        path: PathBuf,
+    },
     /// The payload does not fit a WAL frame; it never will.
     #[error("payload of {bytes} bytes is over the limit of {bytes_max} bytes")]
     TooLarge {

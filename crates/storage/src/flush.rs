@@ -8,7 +8,7 @@ use tracehound_schema::Dataset;
 use ulid::Ulid;
 
 use crate::engine::Core;
-use crate::manifest::{self, Intent, LocalEntries, Operation, WalRange, Writer};
+use crate::manifest::{self, Entries, Intent, Operation, WalRange, Writer};
 use crate::tenant::{Prepared, Sealed, Tenant};
 use crate::{Error, Origin, files};
 
@@ -109,9 +109,14 @@ async fn piece(
         None => {
             let work = {
                 let (core, tenant, sealed) = (Arc::clone(core), Arc::clone(tenant), Arc::clone(sealed));
-                move || prepare(&core, &tenant, &sealed)
+                move || write(&core, &tenant, &sealed)
             };
-            let prepared = tokio::task::spawn_blocking(work).await.map_err(Error::internal)??;
+            let (files, outcome) = tokio::task::spawn_blocking(work).await.map_err(Error::internal)?;
+            if let Err(error) = outcome {
+                core.discard(tenant, &files).await;
+                return Err(error);
+            }
+            let prepared = Prepared { commit: Ulid::new(), files };
             *sealed.prepared() = Some(prepared.clone());
             prepared
         }
@@ -128,7 +133,7 @@ async fn piece(
         wal: Some(WalRange { directory: core.directory, from, to }),
         payloads: recent.cloned().collect(),
     };
-    let entries = LocalEntries { store: core.store.clone(), tenant: tenant.id.clone() };
+    let entries = Entries { store: core.store.clone(), tenant: tenant.id.clone() };
     let entry = manifest::commit(&entries, head, &intent, now_ns).await?;
     tenant.swap(sealed, head.state.clone());
     core.flushed(sealed.table.bytes(), now_ns);
@@ -139,18 +144,15 @@ async fn piece(
     Ok(())
 }
 
-/// Writes the files. Blocking.
-fn prepare(core: &Core, tenant: &Tenant, sealed: &Sealed) -> Result<Prepared, Error> {
+/// Writes the files; on a failure some may have been written. Blocking.
+fn write(core: &Core, tenant: &Tenant, sealed: &Sealed) -> (Vec<manifest::File>, Result<(), Error>) {
     let mut files = Vec::new();
     for dataset in Dataset::ALL {
         let batches = sealed.table.batches(dataset);
         match files::write(&core.store, &tenant.id, dataset, batches, Origin::Live) {
             Ok(written) => files.extend(written),
-            Err(error) => {
-                core.discard(tenant, &files);
-                return Err(error);
-            }
+            Err(error) => return (files, Err(error)),
         }
     }
-    Ok(Prepared { commit: Ulid::new(), files })
+    (files, Ok(()))
 }

@@ -41,3 +41,4 @@ pub use files::Needles;
 pub use options::{Clock, Decode, Options};
 pub use snapshot::Snapshot;
 pub use status::{Damage, ReplayStatus, Status, TenantStatus};
+pub use store::StoreOptions;

@@ -1,7 +1,6 @@
 //! What a start does before the first append: manifests, orphans, replay.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +9,9 @@ use tokio::sync::mpsc;
 use tracehound_schema::{DecodeLimits, Decoded, Payload, TenantId};
 
 use crate::engine::Core;
-use crate::manifest::{self, LocalEntries};
+use crate::manifest::{self, Entries};
 use crate::recent::{self, Figures, PayloadHash};
-use crate::store::TEMPORARY_SUFFIX;
+use crate::store::{Store, TEMPORARY_SUFFIX};
 use crate::wal::replay::{self, Event};
 use crate::wal::{Segment, frame};
 use crate::{Damage, Decode, Error, flush, partition};
@@ -54,11 +53,11 @@ pub(crate) async fn recover(core: &Arc<Core>, decode: Decode) -> Result<Next, Er
 async fn manifests(core: &Arc<Core>) -> Result<Option<u64>, Error> {
     let since_ns = core.now_ns().saturating_sub(core.retry_window_ns);
     let mut covered_max = None;
-    for id in tenant_dirs(&core.store.path(""))? {
-        let entries = LocalEntries { store: core.store.clone(), tenant: id.clone() };
+    for id in tenants(&core.store).await? {
+        let entries = Entries { store: core.store.clone(), tenant: id.clone() };
         let loaded = manifest::load(&entries, core.directory, since_ns).await?;
         covered_max = covered_max.max(loaded.sequence_max);
-        let removed = remove_orphans(core, &id, &loaded.named)?;
+        let removed = remove_orphans(&core.store, &id, &loaded.named).await?;
         core.status_at_start(|replay, _| replay.orphans_removed += removed);
         let tenant = core.add_tenant(id, loaded.head);
         for payload in loaded.payloads {
@@ -69,39 +68,31 @@ async fn manifests(core: &Arc<Core>) -> Result<Option<u64>, Error> {
     Ok(covered_max)
 }
 
-fn tenant_dirs(root: &Path) -> Result<Vec<TenantId>, Error> {
+async fn tenants(store: &Store) -> Result<Vec<TenantId>, Error> {
     let mut tenants = Vec::new();
-    for found in fs::read_dir(root).map_err(|e| Error::io(root, e))? {
-        let name = found.map_err(|e| Error::io(root, e))?.file_name();
-        match name.to_str().and_then(partition::tenant_of_dir) {
+    for name in store.folders("").await? {
+        match partition::tenant_of_dir(&name) {
             Some(tenant) => tenants.push(tenant),
-            None => tracing::warn!(?name, "not a tenant's folder; left alone"),
+            None => tracing::warn!(name, "not a tenant's folder; left alone"),
         }
     }
-    tenants.sort_unstable();
     Ok(tenants)
 }
 
-/// Removes what a crash left of files that no entry came to name.
-fn remove_orphans(core: &Core, tenant: &TenantId, named: &HashSet<String>) -> Result<u64, Error> {
-    let root = core.store.path(&partition::tenant_dir(tenant));
+/// Removes what a crash left of files that no entry came to name. In a store
+/// that others write to, such a file may be on its way into an entry.
+async fn remove_orphans(store: &Store, tenant: &TenantId, named: &HashSet<String>) -> Result<u64, Error> {
+    if store.is_shared() {
+        return Ok(0);
+    }
+    let dir = partition::tenant_dir(tenant);
     let mut removed = 0;
-    let mut dirs = vec![root.clone()];
-    while let Some(dir) = dirs.pop() {
-        for found in fs::read_dir(&dir).map_err(|e| Error::io(&dir, e))? {
-            let found = found.map_err(|e| Error::io(&dir, e))?;
-            let path = found.path();
-            if found.file_type().map_err(|e| Error::io(&path, e))?.is_dir() {
-                dirs.push(path);
-                continue;
-            }
-            let Some(below) = path.strip_prefix(&root).ok().and_then(Path::to_str) else { continue };
-            let orphan = below.ends_with(TEMPORARY_SUFFIX) || (below.ends_with(".parquet") && !named.contains(below));
-            if orphan {
-                tracing::info!(path = %path.display(), "removing a file that was never committed");
-                fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
-                removed += 1;
-            }
+    for found in store.list(&dir).await? {
+        let Some(below) = found.object.strip_prefix(&dir).and_then(|below| below.strip_prefix('/')) else { continue };
+        if below.ends_with(TEMPORARY_SUFFIX) || (below.ends_with(".parquet") && !named.contains(below)) {
+            tracing::info!(path = %store.name(&found.object).display(), "removing a file that was never committed");
+            store.delete(&found.object).await?;
+            removed += 1;
         }
     }
     Ok(removed)

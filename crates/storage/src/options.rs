@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tracehound_schema::{DecodeLimits, Decoded, Payload};
 
+use crate::StoreOptions;
+
 /// Tells the time: nanoseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -15,6 +17,8 @@ pub type Decode = Arc<dyn Fn(&Payload, &DecodeLimits) -> Result<Decoded, String>
 pub struct Options {
     /// The directory that holds `LOCK`, `wal/` and `store/`; made if absent.
     pub data_dir: PathBuf,
+    /// Where files and manifests are kept.
+    pub store: StoreOptions,
     /// The size after which a WAL segment is followed by a new one.
     pub wal_segment_bytes: u64,
     /// The most bytes that the WAL may hold; beyond it appends are refused.
@@ -44,6 +48,7 @@ impl Options {
     pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
         Self {
             data_dir: data_dir.into(),
+            store: StoreOptions::default(),
             wal_segment_bytes: 64 << 20,
             wal_bytes_max: 1 << 30,
             memtable_bytes_max: 512 << 20,

@@ -138,7 +138,7 @@ impl Failure {
                 Self::failed("io", message).hint("check that the directory exists and that you may write to it")
             }
             Storage::NoSuchEntry { .. } => Self::failed("not-found", message),
-            Storage::TooLarge { .. } | Storage::Closed | Storage::Internal { .. } => Self::failed("storage", message),
+            Storage::Exists { .. } | Storage::TooLarge { .. } | Storage::Closed | Storage::Internal { .. } => Self::failed("storage", message),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::lock::Lock;
 use crate::manifest::{self, Head, State, Time};
 use crate::memtable::shrunk;
 use crate::recent::{Figures, PayloadHash, Recent};
-use crate::store::LocalStore;
+use crate::store::Store;
 use crate::tenant::Tenant;
 use crate::wal::Ledger;
 use crate::wal::writer::{RETRY_AFTER, Request};
@@ -29,7 +29,7 @@ pub(crate) struct Core {
     pub(crate) directory: Ulid,
     /// The id of this process start.
     pub(crate) epoch: Ulid,
-    pub(crate) store: LocalStore,
+    pub(crate) store: Store,
     pub(crate) ledger: Ledger,
     pub(crate) recent: Recent,
     pub(crate) needles: Needles,
@@ -59,7 +59,7 @@ pub(crate) enum Failure {
 
 impl Core {
     /// The state of a start, before anything is read.
-    pub(crate) fn new(options: Options, lock: Lock, wal_dir: PathBuf, directory: Ulid, store: LocalStore) -> Self {
+    pub(crate) fn new(options: Options, lock: Lock, wal_dir: PathBuf, directory: Ulid, store: Store) -> Self {
         Self {
             // Two segments at least have to fit the bound, or nothing could ever be removed.
             segment_bytes: options.wal_segment_bytes.min(options.wal_bytes_max / 4),
@@ -178,11 +178,11 @@ impl Core {
     }
 
     /// Removes files that no entry will name.
-    pub(crate) fn discard(&self, tenant: &Tenant, files: &[manifest::File]) {
+    pub(crate) async fn discard(&self, tenant: &Tenant, files: &[manifest::File]) {
         let dir = partition::tenant_dir(&tenant.id);
         for file in files {
             // Best effort: the next start removes what is left.
-            let _ = std::fs::remove_file(self.store.path(&format!("{dir}/{}", file.path)));
+            let _ = self.store.delete(&format!("{dir}/{}", file.path)).await;
         }
     }
 

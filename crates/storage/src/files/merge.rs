@@ -7,7 +7,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use tracehound_schema::{Dataset, Hour, TenantId};
 
 use crate::manifest::File;
-use crate::store::LocalStore;
+use crate::store::Store;
 use crate::{DataFile, Error};
 
 /// Tells which rows of a batch stay. The batch has the dataset's columns, then `_commit`.
@@ -67,7 +67,7 @@ impl Default for MergeOptions {
 /// [`Error::Corrupt`] names an input that breaks the format; otherwise what the
 /// store says. Outputs written by then are removed.
 pub(crate) async fn merge(
-    _store: &LocalStore,
+    _store: &Store,
     _tenant: &TenantId,
     _dataset: Dataset,
     _inputs: &[Arc<DataFile>],

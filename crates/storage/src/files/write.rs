@@ -16,7 +16,7 @@ use tracehound_schema::{Dataset, ENTITY_MAPPING_VERSION, Hour, SCHEMA_VERSION, T
 use ulid::Ulid;
 
 use crate::manifest::{File, Time};
-use crate::store::LocalStore;
+use crate::store::Store;
 use crate::{Error, Origin, partition};
 
 /// The most files of their own that a flush gives to hours of one dataset.
@@ -41,9 +41,9 @@ pub(crate) fn sort_text(dataset: Dataset) -> String {
 /// Rows go to a file per hour, those of all but the 48 fullest hours to one late file.
 ///
 /// # Errors
-/// [`Error::Io`] if the disk fails; files written by then stay, unnamed.
+/// [`Error::Io`] and [`Error::Unavailable`] if the store fails; files written by then stay, unnamed.
 pub(crate) fn write(
-    store: &LocalStore,
+    store: &Store,
     tenant: &TenantId,
     dataset: Dataset,
     batches: &[RecordBatch],
@@ -150,17 +150,17 @@ impl<'a> Source<'a> {
 
     fn write(
         &self,
-        store: &LocalStore,
+        store: &Store,
         tenant: &TenantId,
         path: String,
         places: &[Place],
         origin: Origin,
     ) -> Result<File, Error> {
         let object = format!("{}/{path}", partition::tenant_dir(tenant));
-        let on_disk = store.path(&object);
+        let name = store.name(&object);
         let failed = |e: parquet::errors::ParquetError| match e {
             parquet::errors::ParquetError::External(source) => match source.downcast() {
-                Ok(source) => Error::io(&on_disk, *source),
+                Ok(source) => Error::io(&name, *source),
                 Err(source) => Error::internal(source),
             },
             other => Error::internal(other),
@@ -172,7 +172,7 @@ impl<'a> Source<'a> {
             let rows = interleave_record_batch(&self.batches, places).map_err(Error::internal)?;
             writer.write(&rows).map_err(failed)?;
         }
-        let written = writer.into_inner().map_err(failed)?.finish()?;
+        let written = writer.into_inner().map_err(failed)?.finish_blocking()?;
         let event_time = range(&self.times, places);
         let ingest_time = range(&self.ingest_times, places);
         Ok(File {

@@ -1,15 +1,13 @@
-//! Reading a tenant's log from the disk, in order, with its chain checked.
+//! Reading a tenant's log, in order, with its chain checked.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use ulid::Ulid;
 
 use super::entry::{Entry, Payload};
-use super::log::{EntryStore, Head, LocalEntries};
+use super::log::{Entries, EntryStore, Head};
 use super::{State, WalRange};
 use crate::{Error, partition};
 
@@ -30,8 +28,8 @@ pub(crate) struct Loaded {
 ///
 /// # Errors
 /// [`Error::Corrupt`] names the entry that is missing, damaged or not chained to the one before.
-pub(crate) async fn load(entries: &LocalEntries, directory: Ulid, payloads_since_ns: i64) -> Result<Loaded, Error> {
-    let last = last_entry(entries)?;
+pub(crate) async fn load(entries: &Entries, directory: Ulid, payloads_since_ns: i64) -> Result<Loaded, Error> {
+    let last = last_entry(entries).await?;
     let mut named = HashSet::new();
     let mut payloads = Vec::new();
     let mut sequence_max = None;
@@ -52,11 +50,11 @@ pub(crate) async fn load(entries: &LocalEntries, directory: Ulid, payloads_since
 }
 
 /// Reads a tenant's entries up to one.
-pub(crate) async fn load_as_of(entries: &LocalEntries, directory: Ulid, last: u64) -> Result<State, Error> {
+pub(crate) async fn load_as_of(entries: &Entries, directory: Ulid, last: u64) -> Result<State, Error> {
     Ok(read(entries, directory, last, |_| {}).await?.state)
 }
 
-async fn read(entries: &LocalEntries, directory: Ulid, last: u64, mut each: impl FnMut(Entry)) -> Result<Head, Error> {
+async fn read(entries: &Entries, directory: Ulid, last: u64, mut each: impl FnMut(Entry)) -> Result<Head, Error> {
     let mut head = Head::new(State::new(entries.tenant.clone(), directory));
     let reads = stream::iter(1..=last).map(async |number| {
         let bytes: Bytes = entries
@@ -76,20 +74,11 @@ async fn read(entries: &LocalEntries, directory: Ulid, last: u64, mut each: impl
 }
 
 /// The greatest number among a tenant's entries; 0 without any.
-fn last_entry(entries: &LocalEntries) -> Result<u64, Error> {
-    let dir = entries.store.path(&partition::manifest_dir(&entries.tenant));
-    let listing = match fs::read_dir(&dir) {
-        Ok(listing) => listing,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(e) => return Err(Error::io(&dir, e)),
-    };
-    let mut last = 0;
-    for found in listing {
-        let name = found.map_err(|e| Error::io(&dir, e))?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".json"));
-        if let Some(Ok(number)) = number.map(str::parse) {
-            last = last.max(number);
-        }
-    }
-    Ok(last)
+async fn last_entry(entries: &Entries) -> Result<u64, Error> {
+    let listed = entries.store.list(&partition::manifest_dir(&entries.tenant)).await?;
+    let numbers = listed.iter().filter_map(|found| {
+        let name = found.object.rsplit('/').next()?.strip_suffix(".json")?;
+        name.parse().ok()
+    });
+    Ok(numbers.max().unwrap_or(0))
 }

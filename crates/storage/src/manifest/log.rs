@@ -7,7 +7,7 @@ use tracehound_schema::TenantId;
 use super::entry::{Entry, File, Operation, Payload, Removed, WalRange, Writer, hash};
 use super::time::Time;
 use super::{FORMAT, State};
-use crate::store::LocalStore;
+use crate::store::Store;
 use crate::{Error, partition};
 
 const ATTEMPTS_PER_ENTRY: u32 = 3;
@@ -126,44 +126,28 @@ impl Head {
     }
 }
 
-/// The entries of a tenant on the local disk.
-pub(crate) struct LocalEntries {
-    pub(crate) store: LocalStore,
+/// The entries of a tenant in a store.
+pub(crate) struct Entries {
+    pub(crate) store: Store,
     pub(crate) tenant: TenantId,
 }
 
-impl LocalEntries {
+impl Entries {
     fn object(&self, entry: u64) -> String {
         partition::manifest_entry(&self.tenant, entry)
     }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        entry: u64,
-        work: impl FnOnce(LocalStore, String) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (store, object) = (self.store.clone(), self.object(entry));
-        tokio::task::spawn_blocking(move || work(store, object)).await.map_err(Error::internal)?
-    }
 }
 
-impl EntryStore for LocalEntries {
+impl EntryStore for Entries {
     async fn create(&self, entry: u64, bytes: Bytes) -> Result<(), Error> {
-        self.blocking(entry, move |store, object| store.create(&object, &bytes)).await
+        self.store.create(&self.object(entry), bytes).await
     }
 
     async fn read(&self, entry: u64) -> Result<Option<Bytes>, Error> {
-        self.blocking(entry, |store, object| {
-            let found = store.read(&object)?;
-            if found.is_some() {
-                store.sync(&object)?;
-            }
-            Ok(found)
-        })
-        .await
+        self.store.read(&self.object(entry)).await
     }
 
     fn path(&self, entry: u64) -> std::path::PathBuf {
-        self.store.path(&self.object(entry))
+        self.store.name(&self.object(entry))
     }
 }

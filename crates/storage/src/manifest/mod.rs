@@ -8,7 +8,7 @@ mod time;
 
 pub(crate) use entry::{FORMAT, File, Operation, Payload, WalRange, Writer};
 pub(crate) use load::{load, load_as_of};
-pub(crate) use log::{Head, Intent, LocalEntries, commit};
+pub(crate) use log::{Entries, Head, Intent, commit};
 pub(crate) use state::State;
 pub(crate) use time::Time;
 

@@ -11,25 +11,25 @@ use tracehound_schema::{Dataset, Hour};
 use super::{HOURS_MAX, sort_text, write};
 use crate::Origin;
 use crate::manifest::File;
-use crate::store::LocalStore;
+use crate::store::Store;
 use crate::testing::{NOW_NS, batch, read_parquet, texts};
 
 const MINUTE_NS: i64 = 60_000_000_000;
 
-fn write_all(store: &LocalStore, dataset: Dataset, batches: &[RecordBatch]) -> Vec<File> {
+fn write_all(store: &Store, dataset: Dataset, batches: &[RecordBatch]) -> Vec<File> {
     let tenant = "acme".parse().unwrap();
     write(store, &tenant, dataset, batches, Origin::Live).unwrap()
 }
 
-fn read(store: &LocalStore, file: &File) -> Vec<RecordBatch> {
-    let bytes = fs::read(store.path(&format!("tenant=acme/{}", file.path))).unwrap();
+fn read(store: &Store, file: &File) -> Vec<RecordBatch> {
+    let bytes = fs::read(store.name(&format!("tenant=acme/{}", file.path))).unwrap();
     read_parquet(bytes.into())
 }
 
 #[test]
 fn rows_are_sorted_by_slice_then_columns_and_stay_in_order_among_equals() {
     let dir = TempDir::new().unwrap();
-    let store = LocalStore::open(dir.path()).unwrap();
+    let store = Store::local(dir.path()).unwrap();
     let hour = Hour::containing(NOW_NS).start_ns();
     let first = batch(
         Dataset::Spans,
@@ -55,10 +55,10 @@ fn rows_are_sorted_by_slice_then_columns_and_stay_in_order_among_equals() {
 #[test]
 fn files_carry_what_the_format_promises() {
     let dir = TempDir::new().unwrap();
-    let store = LocalStore::open(dir.path()).unwrap();
+    let store = Store::local(dir.path()).unwrap();
     let rows = batch(Dataset::Spans, &[(NOW_NS, "shop", "a")], NOW_NS);
     let files = write_all(&store, Dataset::Spans, &[rows]);
-    let path = store.path(&format!("tenant=acme/{}", files[0].path));
+    let path = store.name(&format!("tenant=acme/{}", files[0].path));
     let reader = SerializedFileReader::new(fs::File::open(path).unwrap()).unwrap();
     let file = reader.metadata().file_metadata();
     for (key, value) in [
@@ -80,7 +80,7 @@ fn files_carry_what_the_format_promises() {
 #[test]
 fn late_hours_share_a_file() {
     let dir = TempDir::new().unwrap();
-    let store = LocalStore::open(dir.path()).unwrap();
+    let store = Store::local(dir.path()).unwrap();
     let hours = HOURS_MAX + 3;
     let mut rows = Vec::new();
     for hour in 0..hours {
@@ -110,7 +110,7 @@ proptest! {
         split in 1..20_usize,
     ) {
         let dir = TempDir::new().unwrap();
-        let store = LocalStore::open(dir.path()).unwrap();
+        let store = Store::local(dir.path()).unwrap();
         let names: Vec<_> = (0..times.len()).map(|row| row.to_string()).collect();
         let service = |row: usize| ["a", "b", "c"][row * 7 % 3];
         let rows: Vec<_> = (0..times.len()).map(|row| (times[row], service(row), names[row].as_str())).collect();
@@ -150,9 +150,9 @@ fn the_parquet_fixtures_open() {
         let path = fixture(&format!("{dataset}.parquet"));
         if std::env::var_os("UPDATE_FIXTURES").is_some() {
             let dir = TempDir::new().unwrap();
-            let store = LocalStore::open(dir.path()).unwrap();
+            let store = Store::local(dir.path()).unwrap();
             let files = write_all(&store, dataset, &[fixture_rows(dataset)]);
-            fs::copy(store.path(&format!("tenant=acme/{}", files[0].path)), &path).unwrap();
+            fs::copy(store.name(&format!("tenant=acme/{}", files[0].path)), &path).unwrap();
         }
         let found = read_parquet(fs::read(&path).unwrap().into());
         let expected = fixture_rows(dataset);

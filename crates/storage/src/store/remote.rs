@@ -1,0 +1,215 @@
+//! Objects in an object store: S3, Google Cloud Storage, Azure, or memory in tests.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use object_store::path::Path as ObjectPath;
+use object_store::{
+    Error as StoreError, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+};
+
+use super::Listed;
+use super::local::{Temporary, create_dirs};
+use super::new_file::NewFile;
+use crate::Error;
+
+/// Files over this size are uploaded in parts.
+const SINGLE_PUT_BYTES_MAX: u64 = 16 << 20;
+/// All parts but the last have this size; some stores insist on equal ones.
+const PART_BYTES: u64 = 8 << 20;
+const PARTS_AT_ONCE: usize = 4;
+/// When to try again after the store did not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// An object store.
+#[derive(Clone)]
+pub(super) struct Remote {
+    store: Arc<dyn ObjectStore>,
+    reader: Arc<dyn ObjectStore>,
+    url: Arc<str>,
+    staging: Option<Arc<std::path::Path>>,
+}
+
+/// The content of an upload.
+pub(super) enum Body {
+    Bytes(Bytes),
+    File(Arc<File>, u64),
+}
+
+impl Body {
+    pub(super) fn file(file: File, bytes: u64) -> Self {
+        Self::File(Arc::new(file), bytes)
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(_, bytes) => *bytes,
+        }
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        let at = |offset: u64| usize::try_from(offset).map_err(Error::internal);
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.slice(at(range.start)?..at(range.end)?)),
+            Self::File(file, _) => {
+                let (file, mut bytes) = (Arc::clone(file), vec![0; at(range.end - range.start)?]);
+                let read = tokio::task::spawn_blocking(move || {
+                    file.read_exact_at(&mut bytes, range.start)?;
+                    Ok::<_, std::io::Error>(Bytes::from(bytes))
+                });
+                let staged = std::path::Path::new("staging");
+                read.await.map_err(Error::internal)?.map_err(|e| Error::io(staged, e))
+            }
+        }
+    }
+}
+
+impl Remote {
+    pub(super) fn new(store: Arc<dyn ObjectStore>, url: &str, staging: Option<PathBuf>) -> Self {
+        let url = url.trim_end_matches('/').into();
+        Self { reader: Arc::clone(&store), store, url, staging: staging.map(Into::into) }
+    }
+
+    pub(super) fn reader(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.reader)
+    }
+
+    pub(super) fn name(&self, object: &str) -> PathBuf {
+        format!("{}/{object}", self.url).into()
+    }
+
+    pub(super) async fn create(&self, object: &str, bytes: Bytes) -> Result<(), Error> {
+        let options = PutOptions::from(PutMode::Create);
+        let created = self.store.put_opts(&path(object)?, bytes.into(), options).await;
+        created.map(|_| ()).map_err(|error| match error {
+            StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } | StoreError::NotModified { .. } => {
+                Error::Exists { path: self.name(object) }
+            }
+            error => self.failed("create", object, &error),
+        })
+    }
+
+    pub(super) async fn put(&self, object: &str, bytes: Bytes) -> Result<(), Error> {
+        let put = self.store.put(&path(object)?, bytes.into()).await;
+        put.map(|_| ()).map_err(|error| self.failed("write", object, &error))
+    }
+
+    pub(super) async fn read(&self, object: &str) -> Result<Option<Bytes>, Error> {
+        let failed = |error: StoreError| self.failed("read", object, &error);
+        match self.store.get(&path(object)?).await {
+            Ok(found) => Ok(Some(found.bytes().await.map_err(failed)?)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    pub(super) async fn read_range(&self, object: &str, range: Range<u64>) -> Result<Bytes, Error> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let wanted = range.end - range.start;
+        let ends = || Error::corrupt(&self.name(object), format!("the object ends before byte {}", range.end));
+        match self.reader.get_range(&path(object)?, range.clone()).await {
+            Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+            Ok(_) => Err(ends()),
+            Err(StoreError::NotFound { .. }) => Err(Error::corrupt(&self.name(object), "the object is missing")),
+            // A range beyond the end fails in a different way with each store.
+            Err(error) => match self.store.head(&path(object)?).await {
+                Ok(found) if found.size < range.end => Err(ends()),
+                _ => Err(self.failed("read", object, &error)),
+            },
+        }
+    }
+
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<Listed>, Error> {
+        let listed = self.store.list(prefix(folder)?.as_ref()).map_ok(|found| Listed {
+            object: found.location.to_string(),
+            bytes: found.size,
+            modified_ns: found.last_modified.timestamp_nanos_opt().unwrap_or_default(),
+        });
+        listed.try_collect().await.map_err(|error| self.failed("list", folder, &error))
+    }
+
+    pub(super) async fn folders(&self, folder: &str) -> Result<Vec<String>, Error> {
+        let listed = self.store.list_with_delimiter(prefix(folder)?.as_ref()).await;
+        let listed = listed.map_err(|error| self.failed("list", folder, &error))?;
+        let names = listed.common_prefixes.iter().filter_map(ObjectPath::filename);
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    pub(super) async fn delete(&self, object: &str) -> Result<(), Error> {
+        match self.store.delete(&path(object)?).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed("delete", object, &error)),
+        }
+    }
+
+    pub(super) fn new_file(&self, object: &str) -> Result<NewFile, Error> {
+        let staged = match &self.staging {
+            Some(staging) => {
+                create_dirs(staging)?;
+                Some(Temporary::new(&staging.join("upload"))?)
+            }
+            None => None,
+        };
+        Ok(NewFile::remote(staged, self.clone(), object))
+    }
+
+    /// Uploads an object under a name that nobody else uses.
+    pub(super) async fn upload(&self, object: &str, body: Body) -> Result<(), Error> {
+        if body.bytes() <= SINGLE_PUT_BYTES_MAX {
+            return self.put(object, body.read(0..body.bytes()).await?).await;
+        }
+        let failed = |error: StoreError| self.failed("upload", object, &error);
+        let mut upload = self.store.put_multipart(&path(object)?).await.map_err(failed)?;
+        let outcome = upload_parts(upload.as_mut(), &body, failed).await;
+        if outcome.is_err() {
+            // Best effort: the bucket's lifecycle rule removes what is left.
+            let _ = upload.abort().await;
+        }
+        outcome
+    }
+
+    fn failed(&self, verb: &str, object: &str, error: &StoreError) -> Error {
+        let detail = format!("cannot {verb} \"{}\": {error}", self.name(object).display());
+        Error::Unavailable { detail, retry_after: RETRY_AFTER }
+    }
+}
+
+async fn upload_parts(
+    upload: &mut dyn MultipartUpload,
+    body: &Body,
+    failed: impl Fn(StoreError) -> Error,
+) -> Result<(), Error> {
+    let mut running = FuturesUnordered::new();
+    let mut offset = 0;
+    while offset < body.bytes() {
+        let end = body.bytes().min(offset + PART_BYTES);
+        let part = body.read(offset..end).await?;
+        if running.len() == PARTS_AT_ONCE {
+            running.next().await.transpose().map_err(&failed)?;
+        }
+        running.push(upload.put_part(PutPayload::from(part)));
+        offset = end;
+    }
+    while let Some(uploaded) = running.next().await {
+        uploaded.map_err(&failed)?;
+    }
+    upload.complete().await.map(|_| ()).map_err(failed)
+}
+
+fn path(object: &str) -> Result<ObjectPath, Error> {
+    ObjectPath::parse(object).map_err(Error::internal)
+}
+
+fn prefix(folder: &str) -> Result<Option<ObjectPath>, Error> {
+    if folder.is_empty() { Ok(None) } else { path(folder).map(Some) }
+}
