@@ -86,7 +86,7 @@ async fn append(requests: &[Bytes], spans: usize, prost: f64) -> Result<()> {
     engine.flush().await?;
     report("the same, and flushed to Parquet", spans, started.elapsed(), Some(prost));
     let snapshot = engine.snapshot(&TenantId::default_tenant());
-    let files = snapshot.files(Dataset::Spans);
+    let files = snapshot.files(Dataset::Spans, i64::MIN..=i64::MAX).await?;
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let rows: u64 = files.iter().map(|file| file.rows).sum();
     println!("{rows} rows in {} Parquet files: {:.1} bytes a span", files.len(), bytes as f64 / rows as f64);

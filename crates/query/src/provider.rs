@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use datafusion::catalog::Session;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::common::stats::Precision;
-use datafusion::common::{DFSchema, Result, ScalarValue, Statistics};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::memory::DataSourceExec;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -156,10 +156,11 @@ impl TableProvider for DatasetTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let times = pruning::times(filters, self.dataset.time_column());
-        let live = self.snapshot.files(self.dataset);
-        let read: Vec<_> = live.iter().filter(|file| times.may_hold(file.event_time)).cloned().collect();
+        let read = self.snapshot.files(self.dataset, times.range()).await;
+        let read = read.map_err(|e| DataFusionError::External(Box::new(e)))?;
+        let live = usize::try_from(self.snapshot.totals(self.dataset).files).unwrap_or(usize::MAX);
         let unflushed = self.snapshot.rows(self.dataset).iter().map(RecordBatch::num_rows).sum();
-        self.counts.scan(live.len(), live.len() - read.len(), unflushed);
+        self.counts.scan(live, live.saturating_sub(read.len()), unflushed);
 
         let mut parts = Vec::new();
         if !read.is_empty() {

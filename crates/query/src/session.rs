@@ -168,7 +168,7 @@ impl Sessions {
             let schema = if dataset == Dataset::IngestRejects { &internal } else { &public };
             schema.register_table(dataset.to_string(), Arc::new(table))?;
         }
-        internal.register_table("files".to_owned(), Arc::new(system::files(&snapshot)?))?;
+        internal.register_table("files".to_owned(), Arc::new(system::files(&snapshot).await?))?;
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::clone(&public) as Arc<dyn SchemaProvider>)?;
         catalog.register_schema(SYSTEM, internal)?;

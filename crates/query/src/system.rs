@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Int64Builder, RecordBatch, StringBuilder, TimestampNanosecondBuilder, UInt64Builder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::MemTable;
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use tracehound_schema::Dataset;
 use tracehound_storage::{Origin, Snapshot};
 
@@ -29,14 +29,19 @@ pub(crate) fn files_schema() -> SchemaRef {
 }
 
 /// The live files as a table.
-pub(crate) fn files(snapshot: &Snapshot) -> Result<MemTable> {
+pub(crate) async fn files(snapshot: &Snapshot) -> Result<MemTable> {
     let texts = || StringBuilder::new();
     let times = || TimestampNanosecondBuilder::new().with_timezone("UTC");
     let (mut dataset, mut path, mut rows, mut bytes) = (texts(), texts(), UInt64Builder::new(), UInt64Builder::new());
     let (mut first_hour, mut last_hour, mut first, mut last) = (texts(), texts(), times(), times());
     let (mut first_ingest, mut last_ingest) = (times(), times());
     let (mut commit, mut sha256, mut origin) = (Int64Builder::new(), texts(), texts());
-    for file in Dataset::ALL.into_iter().flat_map(|dataset| snapshot.files(dataset)) {
+    let mut files = Vec::new();
+    for dataset in Dataset::ALL {
+        let live = snapshot.files(dataset, i64::MIN..=i64::MAX).await;
+        files.extend(live.map_err(|e| DataFusionError::External(Box::new(e)))?);
+    }
+    for file in files {
         dataset.append_value(file.dataset.to_string());
         path.append_value(file.path.as_ref());
         rows.append_value(file.rows);

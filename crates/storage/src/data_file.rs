@@ -35,12 +35,29 @@ pub struct DataFile {
     pub ingest_time: (i64, i64),
     /// How its rows are sorted, such as `slice10m,service_name,name,start_time`.
     pub sort: String,
-    /// The manifest entry that added it: the `_commit` of its rows.
+    /// The manifest entry that added it.
     pub commit: u64,
+    /// The least and the greatest `_commit` of its rows.
+    pub commits: (u64, u64),
+    /// Whether each row's `_commit` is in a column of the file; else it is [`commit`](Self::commit) for all of them.
+    pub has_commit_column: bool,
+    /// Its sidecar, where it has one.
+    pub sidecar: Option<SidecarRef>,
     /// The version of the dataset schemas it was written with.
     pub schema_version: u32,
     /// The version of the entity mapping it was written with.
     pub mapping_version: u32,
     /// How its rows came to be here.
     pub origin: Origin,
+}
+
+/// The sidecar of a data file: blooms and counts that say what the file cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SidecarRef {
+    /// Its place below the store's root.
+    pub path: Path,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of the whole sidecar, lowercase hex.
+    pub sha256: String,
 }

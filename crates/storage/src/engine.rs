@@ -11,7 +11,7 @@ use tracehound_schema::{Dataset, Decoded, Payload, TenantId};
 pub(crate) use self::core::{Core, Failure};
 use self::core::{figures_of, lock};
 use crate::lock::Lock;
-use crate::manifest::{self, Entries};
+use crate::manifest::{self, State};
 use crate::memtable::shrunk;
 use crate::recent::{self, Begin, Figures, PayloadHash};
 use crate::store::{Store, create_dirs};
@@ -155,7 +155,13 @@ impl Engine {
     pub fn snapshot(&self, tenant: &TenantId) -> Snapshot {
         match self.inner.core.find_tenant(tenant) {
             Some(tenant) => tenant.snapshot(),
-            None => Snapshot { tenant: tenant.clone(), entry: 0, files: Default::default(), rows: Default::default() },
+            None => Snapshot {
+                tenant: tenant.clone(),
+                state: State::new(tenant.clone(), self.inner.core.directory),
+                as_of: None,
+                rows: Default::default(),
+                quarantine: Arc::default(),
+            },
         }
     }
 
@@ -164,21 +170,36 @@ impl Engine {
         &self.inner.core.needles
     }
 
-    /// The tenant's files as of a manifest entry, without unflushed rows; entry 0 is empty.
+    /// The rows of the tenant's files as of a manifest entry, without unflushed ones; entry 0 is empty. It sees the files
+    /// that are live now, for rows that entries up to this one made visible: what was removed since is gone.
     ///
     /// # Errors
-    /// [`Error::NoSuchEntry`] if there is no such entry yet, [`Error::Corrupt`]
-    /// and [`Error::Io`] if the entries cannot be read.
+    /// [`Error::NoSuchEntry`] if there is no such entry yet.
     pub async fn snapshot_as_of(&self, tenant: &TenantId, entry: u64) -> Result<Snapshot, Error> {
-        let core = &self.inner.core;
-        let latest = core.find_tenant(tenant).map_or(0, |tenant| tenant.entry());
+        let snapshot = self.snapshot(tenant);
+        let latest = snapshot.state.entry();
         if entry > latest {
             return Err(Error::NoSuchEntry { tenant: tenant.clone(), entry, latest });
         }
-        let entries = Entries { store: core.store.clone(), tenant: tenant.clone() };
-        let state = manifest::load_as_of(&entries, core.directory, entry).await?;
-        let files = state.files().clone();
-        Ok(Snapshot { tenant: tenant.clone(), entry, files, rows: Default::default() })
+        Ok(Snapshot { as_of: Some(entry), rows: Default::default(), ..snapshot })
+    }
+
+    /// The last manifest entry of a tenant that was written at or before a time (nanoseconds); 0 if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] and [`Error::Io`] if the entries cannot be read.
+    pub async fn entry_at(&self, tenant: &TenantId, time_ns: i64) -> Result<u64, Error> {
+        let core = &self.inner.core;
+        let Some(found) = core.find_tenant(tenant) else { return Ok(0) };
+        manifest::entry_at(&core.entries(tenant), found.entry(), time_ns).await
+    }
+
+    /// Reads the entries that other processes wrote to a shared store. Without one there are none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] and [`Error::Io`] if they cannot be read; what was known stays.
+    pub async fn refresh(&self, _tenant: &TenantId) -> Result<(), Error> {
+        Ok(())
     }
 
     /// All tenants that ever sent something, by name.

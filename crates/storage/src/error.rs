@@ -87,6 +87,12 @@ pub enum Error {
         /// The latest that exists.
         latest: u64,
     },
+    /// Somebody else changed what the commit was about: discard its files and look again.
+    #[error("overtaken by another commit: {detail}")]
+    Conflict {
+        /// What is no longer so.
+        detail: String,
+    },
     /// The engine is closed.
     #[error("storage is closed")]
     Closed,

@@ -8,7 +8,7 @@ use tracehound_schema::Dataset;
 use ulid::Ulid;
 
 use crate::engine::Core;
-use crate::manifest::{self, Entries, Intent, Operation, WalRange, Writer};
+use crate::manifest::{self, Attempt, Intent, Operation, WalRange, Writer};
 use crate::tenant::{Prepared, Sealed, Tenant};
 use crate::{Error, Origin, files};
 
@@ -104,6 +104,9 @@ async fn piece(
         return Err(Error::internal("sealed rows without frames"));
     };
     let prepared = sealed.prepared().clone();
+    if head.state.committed_through().is_some_and(|through| through >= from) {
+        return Err(Error::internal(format!("sequence {from} of the WAL is in a manifest entry already")));
+    }
     let prepared = match prepared {
         Some(prepared) => prepared,
         None => {
@@ -132,15 +135,19 @@ async fn piece(
         remove: Vec::new(),
         wal: Some(WalRange { directory: core.directory, from, to }),
         payloads: recent.cloned().collect(),
+        reason: None,
+        erasure: None,
     };
-    let entries = Entries { store: core.store.clone(), tenant: tenant.id.clone() };
-    let entry = manifest::commit(&entries, head, &intent, now_ns).await?;
-    tenant.swap(sealed, head.state.clone());
-    core.flushed(sealed.table.bytes(), now_ns);
-    tracing::debug!(
-        tenant = %tenant.id, entry = entry.entry, files = entry.add.len(),
-        rows = sealed.table.rows(), "flushed",
-    );
+    let attempt = manifest::attempt(&core.entries(&tenant.id), head, &intent, now_ns).await;
+    core.show(tenant, head);
+    match attempt? {
+        Attempt::Committed(entry) => tracing::debug!(
+            tenant = %tenant.id, entry = entry.entry, files = entry.add.len(),
+            rows = sealed.table.rows(), "flushed",
+        ),
+        // The rows are still sealed, so the caller comes back with them.
+        Attempt::Overtaken => {}
+    }
     Ok(())
 }
 

@@ -34,11 +34,11 @@ mod tenant;
 mod testing;
 mod wal;
 
-pub use data_file::{DataFile, Origin};
+pub use data_file::{DataFile, Origin, SidecarRef};
 pub use engine::{Appended, Engine};
 pub use error::Error;
 pub use files::Needles;
 pub use options::{Clock, Decode, Options};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Totals};
 pub use status::{Damage, ReplayStatus, Status, TenantStatus};
 pub use store::StoreOptions;

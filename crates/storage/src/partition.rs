@@ -32,3 +32,58 @@ pub(crate) fn data_file(dataset: Dataset, hour: Option<Hour>, id: Ulid) -> Strin
         None => format!("{dataset}/late/{id}.parquet"),
     }
 }
+
+/// Which segment of a checkpoint a file belongs to; its path alone says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Part {
+    /// Files below `hour=` and `day=` folders of one day, counted from the Unix epoch.
+    Day(i64),
+    /// Files below `late/`, of any hours.
+    Wide,
+}
+
+impl Part {
+    /// The part of a file by its path below the tenant's folder; `None` for a path that is no data file's.
+    pub(crate) fn of_path(path: &str) -> Option<Self> {
+        let folder = path.split('/').nth(1)?;
+        if folder == "late" {
+            return Some(Self::Wide);
+        }
+        let day = match (folder.strip_prefix("hour="), folder.strip_prefix("day=")) {
+            (Some(hour), _) => hour.parse::<Hour>().ok()?,
+            (_, Some(day)) => format!("{day}T00").parse().ok()?,
+            _ => return None,
+        };
+        Some(Self::of_hour(day))
+    }
+
+    /// The day that an hour lies in.
+    pub(crate) fn of_hour(hour: Hour) -> Self {
+        // The middle of an hour lies in it even where its ends are cut off by the range of `i64`.
+        let middle = hour.start_ns() / 2 + hour.end_ns() / 2;
+        Self::Day(middle.div_euclid(24 * Hour::LENGTH_NS))
+    }
+
+    /// Its name, as in checkpoints: `2026-11-22` or `wide`.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Day(day) => chrono::DateTime::from_timestamp(day * 86_400, 0)
+                .map_or_else(String::new, |start| start.format("%Y-%m-%d").to_string()),
+            Self::Wide => "wide".to_owned(),
+        }
+    }
+
+    /// The part of a name.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "wide" => Some(Self::Wide),
+            day => Some(Self::of_hour(format!("{day}T00").parse().ok()?)),
+        }
+    }
+}
+
+/// The hour after an hour; `None` behind the last that an `i64` can name.
+pub(crate) fn following(hour: Hour) -> Option<Hour> {
+    let next = Hour::containing(hour.end_ns());
+    (next > hour).then_some(next)
+}

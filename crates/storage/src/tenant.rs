@@ -7,9 +7,11 @@ use arrow::array::RecordBatch;
 use tracehound_schema::{Dataset, TenantId};
 use ulid::Ulid;
 
-use crate::manifest::{self, Head, State};
+use crate::engine::Core;
+use crate::manifest::{self, Attempt, Erasure, Head, Intent, Operation, Removed, State, Writer};
 use crate::memtable::Memtable;
-use crate::{Snapshot, TenantStatus};
+use crate::snapshot::Quarantine;
+use crate::{Error, Snapshot, TenantStatus};
 
 /// A tenant.
 pub(crate) struct Tenant {
@@ -28,6 +30,7 @@ struct Visible {
     /// Rows on their way into files, oldest first.
     sealed: VecDeque<Arc<Sealed>>,
     active: Memtable,
+    quarantine: Arc<Quarantine>,
     flush_failures: u32,
     flush_not_before_ns: i64,
     flush_error: Option<String>,
@@ -48,6 +51,33 @@ pub(crate) struct Prepared {
     pub(crate) files: Vec<manifest::File>,
 }
 
+/// A change of the live files that is not a flush. Trying the same one again never commits it twice.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    /// A new id for each change.
+    pub(crate) commit: Ulid,
+    pub(crate) operation: Operation,
+    pub(crate) add: Vec<manifest::File>,
+    pub(crate) remove: Vec<Removed>,
+    /// Why, for people.
+    pub(crate) reason: Option<String>,
+    pub(crate) erasure: Option<Erasure>,
+}
+
+impl Change {
+    /// A change that adds and removes files.
+    pub(crate) fn new(operation: Operation, add: Vec<manifest::File>, remove: Vec<Removed>) -> Self {
+        Self { commit: Ulid::new(), operation, add, remove, reason: None, erasure: None }
+    }
+}
+
+/// The entry that a change became.
+#[derive(Debug, Clone)]
+pub(crate) struct Committed {
+    pub(crate) entry: u64,
+    pub(crate) files: Vec<manifest::File>,
+}
+
 /// How full and how old a tenant's unsealed rows are.
 pub(crate) struct Load {
     pub(crate) bytes: usize,
@@ -60,6 +90,7 @@ impl Tenant {
             state: head.state.clone(),
             sealed: VecDeque::new(),
             active: Memtable::default(),
+            quarantine: Arc::default(),
             flush_failures: 0,
             flush_not_before_ns: i64::MIN,
             flush_error: None,
@@ -120,14 +151,76 @@ impl Tenant {
         !visible.sealed.is_empty() && visible.flush_not_before_ns <= now_ns
     }
 
-    /// Swaps sealed rows for the files that they became.
-    pub(crate) fn swap(&self, sealed: &Arc<Sealed>, state: State) {
+    /// Makes the entries visible that the head went over: sealed rows are swapped for the files that they became.
+    pub(crate) fn show(&self, head: &mut Head) -> Vec<Arc<Sealed>> {
         let mut visible = self.lock();
-        visible.state = state;
-        visible.sealed.retain(|found| !Arc::ptr_eq(found, sealed));
-        visible.flush_failures = 0;
-        visible.flush_not_before_ns = i64::MIN;
-        visible.flush_error = None;
+        visible.state = head.state.clone();
+        let mut flushed = Vec::new();
+        for seen in head.unseen.drain(..) {
+            let is_it = |sealed: &Arc<Sealed>| {
+                sealed.prepared().as_ref().is_some_and(|prepared| prepared.commit == seen.writer.commit)
+            };
+            if let Some(at) = visible.sealed.iter().position(is_it) {
+                flushed.extend(visible.sealed.remove(at));
+            }
+        }
+        if !flushed.is_empty() {
+            visible.flush_failures = 0;
+            visible.flush_not_before_ns = i64::MIN;
+            visible.flush_error = None;
+        }
+        flushed
+    }
+
+    /// Commits a change that is not a flush, and makes it visible.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if a file to be removed is no longer live: discard what was prepared and look again. Others:
+    /// the outcome may be open; the files of [`Change::add`] must stay where they are, and the same change may be tried again.
+    pub(crate) async fn commit(&self, core: &Core, change: Change) -> Result<Committed, Error> {
+        let intent = Intent {
+            tenant: self.id.clone(),
+            operation: change.operation,
+            writer: Writer { epoch: core.epoch, commit: change.commit },
+            add: change.add,
+            remove: change.remove,
+            wal: None,
+            payloads: Vec::new(),
+            reason: change.reason,
+            erasure: change.erasure,
+        };
+        let entries = core.entries(&self.id);
+        let mut head = self.head.lock().await;
+        loop {
+            if let Some(detail) = core.poison() {
+                return Err(Error::Poisoned { detail });
+            }
+            if let Some(removed) = intent.remove.iter().find(|removed| !head.state.has(removed)) {
+                return Err(Error::Conflict { detail: format!("{:?} is no longer live", removed.path) });
+            }
+            let attempt = manifest::attempt(&entries, &mut head, &intent, core.now_ns()).await;
+            core.show(self, &mut head);
+            match attempt {
+                Ok(Attempt::Committed(entry)) => return Ok(Committed { entry: entry.entry, files: entry.add }),
+                Ok(Attempt::Overtaken) => {}
+                Err(error) => {
+                    if let Error::Poisoned { detail } = &error {
+                        core.set_poison(detail.clone());
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// The damaged files that must not be read.
+    pub(crate) fn quarantine(&self) -> Arc<Quarantine> {
+        Arc::clone(&self.lock().quarantine)
+    }
+
+    /// Replaces the damaged files that must not be read, for snapshots from now on.
+    pub(crate) fn set_quarantine(&self, quarantine: Quarantine) {
+        self.lock().quarantine = Arc::new(quarantine);
     }
 
     /// Notes a failed flush; the next is due after a delay that doubles, up to 5 s.
@@ -156,19 +249,30 @@ impl Tenant {
         let visible = self.lock();
         let tables = || visible.sealed.iter().map(|sealed| &sealed.table).chain([&visible.active]);
         let rows = Dataset::ALL.map(|dataset| tables().flat_map(|table| table.batches(dataset)).cloned().collect());
-        Snapshot { tenant: self.id.clone(), entry: visible.state.entry(), files: visible.state.files().clone(), rows }
+        Snapshot {
+            tenant: self.id.clone(),
+            state: visible.state.clone(),
+            as_of: None,
+            rows,
+            quarantine: Arc::clone(&visible.quarantine),
+        }
+    }
+
+    /// The files as they are now.
+    pub(crate) fn state(&self) -> State {
+        self.lock().state.clone()
     }
 
     /// Its state, for people.
     pub(crate) fn status(&self) -> TenantStatus {
         let visible = self.lock();
-        let files = || visible.state.files().iter().flat_map(|files| files.iter());
+        let totals = Dataset::ALL.map(|dataset| visible.state.totals(dataset));
         let tables = || visible.sealed.iter().map(|sealed| &sealed.table).chain([&visible.active]);
         TenantStatus {
             entry: visible.state.entry(),
-            files: files().count() as u64,
-            file_rows: files().map(|file| file.rows).sum(),
-            file_bytes: files().map(|file| file.bytes).sum(),
+            files: totals.iter().map(|totals| totals.files).sum(),
+            file_rows: totals.iter().map(|totals| totals.rows).sum(),
+            file_bytes: totals.iter().map(|totals| totals.bytes).sum(),
             unflushed_rows: tables().map(Memtable::rows).sum(),
             unflushed_bytes: tables().map(Memtable::bytes).sum(),
             flush_error: visible.flush_error.clone(),

@@ -146,7 +146,7 @@ pub(crate) async fn names(
 ) -> Vec<String> {
     let column = if dataset == Dataset::IngestRejects { "reason" } else { "name" };
     let mut names: Vec<String> = snapshot.rows(dataset).iter().flat_map(|batch| texts(batch, column)).collect();
-    for file in snapshot.files(dataset) {
+    for file in snapshot.files(dataset, i64::MIN..=i64::MAX).await.unwrap() {
         let bytes = object_store::ObjectStoreExt::get(&store, &file.path).await.unwrap();
         let bytes = bytes.bytes().await.unwrap();
         assert_eq!(bytes.len() as u64, file.bytes);

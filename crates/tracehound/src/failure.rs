@@ -137,6 +137,7 @@ impl Failure {
             Storage::Io { .. } => {
                 Self::failed("io", message).hint("check that the directory exists and that you may write to it")
             }
+            Storage::Conflict { .. } => Self::new(Exit::Retryable, "storage-conflict", message).hint("try again"),
             Storage::NoSuchEntry { .. } => Self::failed("not-found", message),
             Storage::Exists { .. } | Storage::TooLarge { .. } | Storage::Closed | Storage::Internal { .. } => Self::failed("storage", message),
         }

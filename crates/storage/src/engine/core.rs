@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use crate::budget::Budget;
 use crate::lock::Lock;
-use crate::manifest::{self, Head, State, Time};
+use crate::manifest::{self, Head, Entries, State, Time};
 use crate::memtable::shrunk;
 use crate::recent::{Figures, PayloadHash, Recent};
 use crate::store::Store;
@@ -165,10 +165,21 @@ impl Core {
         }
     }
 
-    /// Counts a committed flush, and removes the WAL segments that it made superfluous.
-    pub(crate) fn flushed(&self, memtable_bytes: usize, now_ns: i64) {
-        self.budget.change(memtable_bytes, 0);
-        self.last_flush_ns.store(now_ns, Ordering::Release);
+    /// The manifest entries of a tenant.
+    pub(crate) fn entries(&self, tenant: &TenantId) -> Entries {
+        Entries { store: self.store.clone(), tenant: tenant.clone() }
+    }
+
+    /// Makes the entries visible that a tenant's head went over, and removes the WAL segments that they made superfluous.
+    pub(crate) fn show(&self, tenant: &Tenant, head: &mut Head) {
+        let flushed = tenant.show(head);
+        if flushed.is_empty() {
+            return;
+        }
+        for sealed in flushed {
+            self.budget.change(sealed.table.bytes(), 0);
+        }
+        self.last_flush_ns.store(self.now_ns(), Ordering::Release);
         self.ledger.reclaim(|tenant| self.committed_through(tenant));
     }
 

@@ -188,6 +188,8 @@ impl<'a> Source<'a> {
             schema: SCHEMA_VERSION,
             mapping: ENTITY_MAPPING_VERSION,
             origin,
+            sidecar: None,
+            commits: None,
         })
     }
 }

@@ -7,11 +7,12 @@ use std::path::Path;
 use tracehound_schema::{Dataset, Hour, TenantId};
 use ulid::Ulid;
 
+use super::seal;
 use super::time::Time;
-use crate::{DataFile, Error, Origin, partition};
+use crate::{DataFile, Error, Origin, SidecarRef, partition};
 
-/// The format version of entries.
-pub(crate) const FORMAT: u32 = 1;
+/// The format version of entries. Version 1 is read too: it has no `sidecar`, `commits`, `reason` and `erasure`.
+pub(crate) const FORMAT: u32 = 2;
 
 /// A manifest entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,34 @@ pub(crate) struct Entry {
     pub(crate) wal: Option<WalRange>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) payloads: Vec<Payload>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) erasure: Option<Erasure>,
+}
+
+/// What an erasure was about. The subject is an HMAC, so that the entry does not name whom it erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Erasure {
+    pub(crate) kind: ErasureKind,
+    /// HMAC-SHA256 of the subject, lowercase hex.
+    pub(crate) subject: String,
+    /// The id of the HMAC's key: the first 8 hex digits of its SHA-256.
+    pub(crate) key: String,
+    /// Who asked for it.
+    pub(crate) by: String,
+    /// Rows that went.
+    pub(crate) rows: u64,
+}
+
+/// Whose rows an erasure removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ErasureKind {
+    User,
+    Trace,
+    Tenant,
 }
 
 /// What an entry is for.
@@ -72,6 +101,20 @@ pub(crate) struct File {
     pub(crate) schema: u32,
     pub(crate) mapping: u32,
     pub(crate) origin: Origin,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sidecar: Option<Sidecar>,
+    /// The least and the greatest `_commit`, where the file has such a column of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) commits: Option<(u64, u64)>,
+}
+
+/// The sidecar of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sidecar {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
 }
 
 /// A file that an entry removes.
@@ -114,7 +157,8 @@ fn is_zero(count: &u64) -> bool {
 impl Entry {
     /// The bytes that are stored and hashed.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("an entry holds only text, numbers and lists")
+        let json = serde_json::to_vec(self).expect("an entry holds only text, numbers and lists");
+        if self.format == 1 { json } else { seal::seal(json) }
     }
 
     /// Reads an entry and checks what it says of itself.
@@ -133,7 +177,11 @@ impl Entry {
             let path = path.to_owned();
             return Err(Error::NewerFormat { path, found: format.to_string(), supported: FORMAT });
         }
-        let entry: Self = serde_json::from_slice(bytes).map_err(|e| corrupt(e.to_string()))?;
+        let entry: Self = match format {
+            1 => serde_json::from_slice(bytes),
+            _ => serde_json::from_slice(&seal::open(bytes).map_err(corrupt)?),
+        }
+        .map_err(|e| corrupt(e.to_string()))?;
         for file in &entry.add {
             file.check().map_err(corrupt)?;
         }
@@ -149,11 +197,16 @@ pub(crate) fn hash(bytes: &[u8]) -> String {
 impl File {
     fn check(&self) -> Result<(), String> {
         let Self { path, .. } = self;
-        let inside = ObjectPath::parse(path).is_ok_and(|parsed| parsed.as_ref() == path)
-            && path.split('/').next() == Some(self.dataset.as_str())
-            && !path.split('/').any(|part| part == "..");
-        if !inside {
-            return Err(format!("file {path:?} is not below its dataset's folder"));
+        for path in [path].into_iter().chain(self.sidecar.as_ref().map(|sidecar| &sidecar.path)) {
+            let inside = ObjectPath::parse(path).is_ok_and(|parsed| parsed.as_ref() == path)
+                && path.split('/').next() == Some(self.dataset.as_str())
+                && !path.split('/').any(|part| part == "..");
+            if !inside {
+                return Err(format!("file {path:?} is not below its dataset's folder"));
+            }
+        }
+        if self.commits.is_some_and(|(least, greatest)| least > greatest) {
+            return Err(format!("file {path:?} has a range of commits that ends before it starts"));
         }
         if self.hours.0 > self.hours.1 || self.event_time.0 > self.event_time.1 {
             return Err(format!("file {path:?} has a range that ends before it starts"));
@@ -163,10 +216,15 @@ impl File {
 
     /// The file as readers know it.
     pub(crate) fn live(&self, tenant: &TenantId, commit: u64) -> DataFile {
-        let path = format!("{}/{}", partition::tenant_dir(tenant), self.path);
+        let object = |path: &str| ObjectPath::from(format!("{}/{path}", partition::tenant_dir(tenant)));
+        let sidecar = |Sidecar { path, bytes, sha256 }: &Sidecar| SidecarRef {
+            path: object(path),
+            bytes: *bytes,
+            sha256: sha256.clone(),
+        };
         DataFile {
             dataset: self.dataset,
-            path: ObjectPath::from(path),
+            path: object(&self.path),
             bytes: self.bytes,
             rows: self.rows,
             sha256: self.sha256.clone(),
@@ -175,6 +233,9 @@ impl File {
             ingest_time: (self.ingest_time.0.0, self.ingest_time.1.0),
             sort: self.sort.clone(),
             commit,
+            commits: self.commits.unwrap_or((commit, commit)),
+            has_commit_column: self.commits.is_some(),
+            sidecar: self.sidecar.as_ref().map(sidecar),
             schema_version: self.schema,
             mapping_version: self.mapping,
             origin: self.origin,

@@ -49,11 +49,6 @@ pub(crate) async fn load(entries: &Entries, directory: Ulid, payloads_since_ns: 
     Ok(Loaded { head, named, payloads, sequence_max })
 }
 
-/// Reads a tenant's entries up to one.
-pub(crate) async fn load_as_of(entries: &Entries, directory: Ulid, last: u64) -> Result<State, Error> {
-    Ok(read(entries, directory, last, |_| {}).await?.state)
-}
-
 async fn read(entries: &Entries, directory: Ulid, last: u64, mut each: impl FnMut(Entry)) -> Result<Head, Error> {
     let mut head = Head::new(State::new(entries.tenant.clone(), directory));
     let reads = stream::iter(1..=last).map(async |number| {
@@ -70,6 +65,7 @@ async fn read(entries: &Entries, directory: Ulid, last: u64, mut each: impl FnMu
         head.advance(entries, &entry, &bytes)?;
         each(entry);
     }
+    head.unseen.clear();
     Ok(head)
 }
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use tracehound_schema::TenantId;
 
-use super::entry::{Entry, File, Operation, Payload, Removed, WalRange, Writer, hash};
+use super::entry::{Entry, Erasure, File, Operation, Payload, Removed, WalRange, Writer, hash};
 use super::time::Time;
 use super::{FORMAT, State};
 use crate::store::Store;
@@ -27,6 +27,8 @@ pub(crate) trait EntryStore: Sync {
 pub(crate) struct Head {
     pub(crate) hash: Option<String>,
     pub(crate) state: State,
+    /// Entries that the head went over and that snapshots do not see yet.
+    pub(crate) unseen: Vec<Seen>,
 }
 
 /// What is to be committed. Committing the same intent again never commits it twice.
@@ -39,41 +41,54 @@ pub(crate) struct Intent {
     pub(crate) remove: Vec<Removed>,
     pub(crate) wal: Option<WalRange>,
     pub(crate) payloads: Vec<Payload>,
+    pub(crate) reason: Option<String>,
+    pub(crate) erasure: Option<Erasure>,
 }
 
-/// Commits an intent behind `head`, and moves `head` to the entry that did it.
+/// What became of an attempt to commit.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// The intent is this entry, where `head` is now.
+    Committed(Entry),
+    /// Another writer was first: `head` is at its entry, and the intent is nowhere. Check
+    /// that it still holds before trying again.
+    Overtaken,
+}
+
+/// Tries to commit an intent behind `head`, and moves `head` to the entry that is there.
 ///
 /// # Errors
 /// [`Error::Unavailable`] and [`Error::Io`]: the outcome is open; call again
-/// with the same intent. [`Error::Internal`]: somebody else committed what the
-/// intent was about; it must be given up. [`Error::Poisoned`]: a sync failed;
-/// only a restart helps. [`Error::Corrupt`]: the log is damaged.
-pub(crate) async fn commit(
+/// with the same intent. [`Error::Poisoned`]: a sync failed; only a restart
+/// helps. [`Error::Corrupt`]: the log is damaged.
+pub(crate) async fn attempt(
     store: &impl EntryStore,
     head: &mut Head,
     intent: &Intent,
     now_ns: i64,
-) -> Result<Entry, Error> {
+) -> Result<Attempt, Error> {
+    let number = head.state.entry() + 1;
+    let entry = Entry {
+        format: FORMAT,
+        entry: number,
+        tenant: intent.tenant.clone(),
+        previous: head.hash.clone(),
+        operation: intent.operation,
+        writer: intent.writer,
+        time: Time(head.state.time_ns().max(now_ns)),
+        add: intent.add.clone(),
+        remove: intent.remove.clone(),
+        wal: intent.wal,
+        payloads: intent.payloads.clone(),
+        reason: intent.reason.clone(),
+        erasure: intent.erasure.clone(),
+    };
+    let bytes = Bytes::from(entry.encode());
     let mut attempts = 0;
     loop {
-        let number = head.state.entry() + 1;
-        let entry = Entry {
-            format: FORMAT,
-            entry: number,
-            tenant: intent.tenant.clone(),
-            previous: head.hash.clone(),
-            operation: intent.operation,
-            writer: intent.writer,
-            time: Time(now_ns),
-            add: intent.add.clone(),
-            remove: intent.remove.clone(),
-            wal: intent.wal,
-            payloads: intent.payloads.clone(),
-        };
-        let bytes = Bytes::from(entry.encode());
         let Err(failure) = store.create(number, bytes.clone()).await else {
             head.advance(store, &entry, &bytes)?;
-            return Ok(entry);
+            return Ok(Attempt::Committed(entry));
         };
         if let Error::Poisoned { .. } = failure {
             return Err(failure);
@@ -88,18 +103,17 @@ pub(crate) async fn commit(
         let entry = Entry::decode(&store.path(number), &found)?;
         head.advance(store, &entry, &found)?;
         if entry.writer.commit == intent.writer.commit {
-            return Ok(entry);
+            return Ok(Attempt::Committed(entry));
         }
-        tracing::warn!(tenant = %intent.tenant, entry = number, "another writer committed first");
-        attempts = 0;
-        head.still_holds(intent)?;
+        tracing::debug!(tenant = %intent.tenant, entry = number, "another writer committed first");
+        return Ok(Attempt::Overtaken);
     }
 }
 
 impl Head {
     /// The end of an empty log.
     pub(crate) fn new(state: State) -> Self {
-        Self { hash: None, state }
+        Self { hash: None, state, unseen: Vec::new() }
     }
 
     /// Applies the entry behind the head, after checking that it belongs there.
@@ -110,19 +124,21 @@ impl Head {
         }
         self.state.apply(entry).map_err(|detail| Error::corrupt(&path, detail))?;
         self.hash = Some(hash(bytes));
+        self.unseen.push(Seen::of(entry));
         Ok(())
     }
+}
 
-    fn still_holds(&self, intent: &Intent) -> Result<(), Error> {
-        if let Some(removed) = intent.remove.iter().find(|removed| !self.state.has(removed)) {
-            return Err(Error::internal(format!("{:?} is no longer live", removed.path)));
-        }
-        if let Some(wal) = intent.wal
-            && self.state.committed_through().is_some_and(|through| through >= wal.from)
-        {
-            return Err(Error::internal("another writer committed the same WAL range"));
-        }
-        Ok(())
+/// What others than the log have to know of an entry.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) writer: Writer,
+    pub(crate) payloads: Vec<Payload>,
+}
+
+impl Seen {
+    fn of(entry: &Entry) -> Self {
+        Self { writer: entry.writer, payloads: entry.payloads.clone() }
     }
 }
 

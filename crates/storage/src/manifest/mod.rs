@@ -3,12 +3,18 @@
 mod entry;
 mod load;
 mod log;
+mod read;
+mod seal;
 mod state;
 mod time;
+mod versions;
 
-pub(crate) use entry::{FORMAT, File, Operation, Payload, WalRange, Writer};
-pub(crate) use load::{load, load_as_of};
-pub(crate) use log::{Entries, Head, Intent, commit};
+pub(crate) use entry::{
+    Entry, Erasure, ErasureKind, FORMAT, File, Operation, Payload, Removed, Sidecar, WalRange, Writer,
+};
+pub(crate) use load::load;
+pub(crate) use log::{Attempt, Head, Intent, Entries, attempt};
+pub(crate) use read::{entry, entry_at};
 pub(crate) use state::State;
 pub(crate) use time::Time;
 
