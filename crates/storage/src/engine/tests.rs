@@ -377,7 +377,7 @@ async fn a_manifest_that_is_not_whole_stops_the_start() {
         let text = fs::read_to_string(entry(crashed, 1)).unwrap();
         fs::write(entry(crashed, 1), text.replace("\"a\":1", "\"a\":2")).unwrap();
     };
-    check(&alter, 2, "hash of the entry before").await;
+    check(&alter, 1, "hash that it names").await;
     check(&|crashed| fs::write(entry(crashed, 3), "{\"format\":2}").unwrap(), 3, "too short").await;
 }
 
