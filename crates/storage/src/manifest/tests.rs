@@ -58,7 +58,7 @@ impl EntryStore for Scripted {
             }
             Outcome::ErrorNotWritten => {}
             Outcome::OtherFirst(other) => {
-                let mine: Entry = serde_json::from_slice(&bytes).unwrap();
+                let mine = Entry::decode(Path::new("x"), &bytes).unwrap();
                 let theirs = Entry { writer: other.writer, add: other.add, wal: other.wal, ..mine };
                 entries.insert(entry, theirs.encode().into());
             }
