@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use crate::budget::Budget;
 use crate::lock::Lock;
-use crate::manifest::{self, Head, Entries, State, Time};
+use crate::manifest::{self, Entries, Head, State, Time};
 use crate::memtable::shrunk;
 use crate::recent::{Figures, PayloadHash, Recent};
 use crate::store::Store;

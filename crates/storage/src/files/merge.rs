@@ -49,13 +49,7 @@ pub(crate) struct MergeOptions {
 
 impl Default for MergeOptions {
     fn default() -> Self {
-        Self {
-            memory_bytes: 256 << 20,
-            file_bytes_max: 512 << 20,
-            promoted_max: 256,
-            promoted_rows_min: 8,
-            keep: None,
-        }
+        Self { memory_bytes: 256 << 20, file_bytes_max: 512 << 20, promoted_max: 256, promoted_rows_min: 8, keep: None }
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) use entry::{
     Entry, Erasure, ErasureKind, FORMAT, File, Operation, Payload, Removed, Sidecar, WalRange, Writer,
 };
 pub(crate) use load::load;
-pub(crate) use log::{Attempt, Head, Intent, Entries, attempt};
+pub(crate) use log::{Attempt, Entries, Head, Intent, attempt};
 pub(crate) use read::{entry, entry_at};
 pub(crate) use state::State;
 pub(crate) use time::Time;
