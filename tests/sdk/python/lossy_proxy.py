@@ -1,4 +1,4 @@
-"""A TCP proxy that loses the first reply: the request arrives, its acknowledgement does not."""
+"""A TCP proxy that loses replies: the request arrives, its acknowledgement does not."""
 
 import socket
 import threading
@@ -8,15 +8,16 @@ FRAME_HEADER_BYTES = 9
 
 
 class LossyProxy:
-    """Forwards to `target`. When the first reply begins, both connections are cut; later ones pass.
+    """Forwards to `target`. When one of the first `lose` replies begins, both connections are cut; later ones pass.
 
     With `http2`, the reply is the first HEADERS frame: the frames before it belong to the connection.
     """
 
-    def __init__(self, target: str, http2: bool):
+    def __init__(self, target: str, http2: bool, lose: int = 1):
         host, port = target.rsplit(":", 1)
         self.target = (host, int(port))
         self.http2 = http2
+        self.lose = lose
         self.lost = 0
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -53,7 +54,7 @@ class LossyProxy:
                 if begins:
                     with self._lock:
                         self.lost += 1
-                        lose = self.lost == 1
+                        lose = self.lost <= self.lose
                     if lose:
                         break
                 client.sendall(data)

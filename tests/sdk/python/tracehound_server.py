@@ -24,17 +24,21 @@ def binary() -> Path:
 
 
 class Server:
-    """One server on one data directory. It may be stopped, killed and started again on the same ports."""
+    """One server on one data directory. It may be stopped, killed and started again on the same ports.
 
-    def __init__(self, directory: Path, config: str | None = None):
+    `data` is the data directory, `directory / "data"` if not given; `options` are those of the first `start`.
+    """
+
+    def __init__(self, directory: Path, config: str | None = None, data: Path | None = None, **options):
         self.directory = directory
+        self.data = data or directory / "data"
         self.addresses = {name: "127.0.0.1:0" for name in ("http", "otlp-grpc", "otlp-http")}
         self.config = None
         if config is not None:
             self.config = directory / "tracehound.toml"
             self.config.write_text(config)
         self.process = None
-        self.start()
+        self.start(**options)
 
     @property
     def api(self) -> str:
@@ -48,14 +52,17 @@ class Server:
     def otlp_http(self) -> str:
         return f"http://{self.addresses['otlp-http']}"
 
-    def start(self):
-        command = [str(binary()), "serve", "--data-dir", str(self.directory / "data")]
+    def start(self, prefix: tuple[str, ...] = (), pass_fds: tuple[int, ...] = ()):
+        """Starts it and waits until it is ready. A command in `prefix`, which inherits `pass_fds`, becomes the server."""
+        command = [*prefix, str(binary()), "serve", "--data-dir", str(self.data)]
         for name, address in self.addresses.items():
             command += [f"--{name}", address]
         if self.config:
             command += ["--config", str(self.config)]
         log = open(self.directory / "stderr.log", "ab")
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, pass_fds=pass_fds
+        )
         log.close()
         lines = queue.Queue()
         threading.Thread(target=self._read, args=(self.process.stdout, lines), daemon=True).start()
