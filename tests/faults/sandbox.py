@@ -57,7 +57,7 @@ class Sandbox:
         return self._ask({"count": True})
 
     def wait(self, seconds: float) -> dict | None:
-        """The next call that got the action, or `None` if there was none in time or the process ended."""
+        """The next call that got the action, or `None` if there was none in time."""
         if self.hits:
             return self.hits.pop(0)
         self._control.settimeout(max(seconds, 0.001))
@@ -75,10 +75,7 @@ class Sandbox:
         self._supervisor.wait(30)
 
     def _ask(self, message):
-        try:
-            self._control.send(json.dumps(message).encode())
-        except BrokenPipeError:
-            return 0
+        self._control.send(json.dumps(message).encode())
         while answer := self._control.recv(65536):
             answer = json.loads(answer)
             if "count" in answer:

@@ -70,12 +70,13 @@ class Supervisor:
                     poll.unregister(self.entered)
                     self.listener = self.receive_listener()
                     if self.listener is None:
-                        return
+                        continue
                     poll.register(self.listener, select.POLLIN)
                 elif event & select.POLLIN:
                     self.called()
                 else:
-                    return
+                    # The server is gone; it may still be asked about.
+                    poll.unregister(self.listener)
 
     def receive_listener(self):
         message, ancillary, _, _ = self.entered.recvmsg(1, socket.CMSG_LEN(4))

@@ -88,7 +88,7 @@ def cut_power(place, serve, chance, seed, cuts_wanted, prefix=()):
 
 
 def test_acknowledged_spans_survive_power_cuts(place, serve, chance, seed):
-    wanted = number("FAULTS_CUTS", 120)
+    wanted = number("FAULTS_CUTS", 90)
     began = time.monotonic()
     for done, error in cut_power(place, serve, chance, seed, wanted):
         if error:
