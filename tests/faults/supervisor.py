@@ -61,9 +61,12 @@ class Supervisor:
         while True:
             for descriptor, event in poll.poll():
                 if descriptor == self.control.fileno():
-                    message = self.control.recv(65536)
+                    try:
+                        message = self.control.recv(65536)
+                    except ConnectionResetError:
+                        message = b""
                     if not message:
-                        # The test is gone; its server would hang in its next call.
+                        # The test is done with it, or gone.
                         return
                     self.told(json.loads(message))
                 elif descriptor == self.entered.fileno():

@@ -46,7 +46,7 @@ def trial(data, serve, ledger, chance, case, pending):
         time.sleep(chance.random() * 0.1)
         if not at_start:
             arm()
-        hit = sandbox.wait(0 if at_start else 1.5)
+        hit = sandbox.wait(0 if at_start else 0.8)
         if hit:
             hit_at = time.monotonic()
             time.sleep(0.2)
@@ -75,7 +75,7 @@ def settle(data, ledger):
 def test_every_failing_call_is_survived(place, serve, chance, seed):
     every = list(itertools.product(CALLS, AREAS, ERRORS, range(1, 9), (False, True)))
     chance.shuffle(every)
-    wanted, hits, refused, began = number("FAULTS_IO_ERRORS", 20), 0, 0, time.monotonic()
+    wanted, hits, refused, began = number("FAULTS_IO_ERRORS", 16), 0, 0, time.monotonic()
     ledger, pending, data = Ledger(seed), [], place / "data"
     # What does not happen n times does not happen n + 1 times.
     never = {}
