@@ -1,5 +1,7 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
+mod maintenance;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use tracehound_query::QueryLimits;
 use tracehound_schema::{DecodeLimits, TenantId};
 use tracehound_storage::{Clock, Options};
 
+pub use self::maintenance::{CompactionConfig, KeepConfig, RetentionConfig, TenantRetentionConfig};
 use crate::Error;
 use crate::quantity::{duration, optional_size, size};
 
@@ -22,6 +25,10 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How it stores.
     pub storage: StorageConfig,
+    /// How it merges files.
+    pub compaction: CompactionConfig,
+    /// What it removes as it grows old or large.
+    pub retention: RetentionConfig,
     /// Who may use it. Without keys everybody who reaches it may.
     pub keys: Vec<KeyConfig>,
 }
@@ -212,6 +219,7 @@ impl Config {
         );
         must(storage.wal_segment_bytes >= 1 << 12, "storage.wal_segment_bytes must be at least 4KiB");
         must(storage.wal_bytes >= 1 << 20, "storage.wal_bytes must be at least 1MiB");
+        self.compaction.check(limits.query_timeout, |problem| must(false, problem));
         let mut seen = std::collections::HashSet::new();
         for key in &self.keys {
             let hash = hex::decode(&key.sha256).unwrap_or_default();
@@ -256,6 +264,7 @@ impl Config {
         options.flush_age_busy = self.storage.flush_age_busy;
         options.flush_age_quiet = self.storage.flush_age_quiet;
         options.decode_limits = self.decode_limits();
+        options.maintenance = self.compaction.options(&self.retention);
         options
     }
 
@@ -301,6 +310,26 @@ mod tests {
         .expect("well-formed");
         let problems = config.check().expect_err("wrong in three ways");
         assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+
+    #[test]
+    fn a_tenants_retention_replaces_the_default() {
+        let config: Config = toml::from_str(
+            r#"
+            [retention]
+            spans = { age = "30d" }
+            logs = { size = "10GiB" }
+            [retention.tenants.acme]
+            spans = { age = "90d", size = "1000GB" }
+            "#,
+        )
+        .expect("well-formed");
+        let options = config.storage_options(Path::new("x"), std::sync::Arc::new(|| 0)).maintenance.retention;
+        assert_eq!(options.default.datasets.len(), 2);
+        let own = options.policy(&"acme".parse().expect("a tenant"));
+        assert_eq!(own.datasets.len(), 1);
+        let limits = own.datasets[&tracehound_schema::Dataset::Spans];
+        assert_eq!(limits.max_age, Some(Duration::from_secs(90 * 86_400)));
     }
 
     #[test]

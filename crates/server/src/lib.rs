@@ -22,7 +22,10 @@ mod server;
 mod telemetry;
 
 pub use app::{decoder, system_clock};
-pub use config::{Config, KeyConfig, LimitsConfig, ListenConfig, StorageConfig};
+pub use config::{
+    CompactionConfig, Config, KeepConfig, KeyConfig, LimitsConfig, ListenConfig, RetentionConfig, StorageConfig,
+    TenantRetentionConfig,
+};
 pub use error::Error;
 pub use ingest::{Accepted, IngestError, Ingester};
 pub use server::{Running, Server, ServerOptions};

@@ -32,6 +32,11 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
         .map_err(|_| de::Error::custom(format!("{text:?} is not a duration such as \"250ms\", \"5m\" or \"1h\"")))
 }
 
+/// The same for a duration that may be absent.
+pub(crate) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 fn parse_size(text: &str) -> Option<usize> {
     let (number, factor) =
         UNITS.into_iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor))).unwrap_or((text, 1));

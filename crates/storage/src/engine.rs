@@ -17,7 +17,7 @@ use crate::recent::{self, Begin, Figures, PayloadHash};
 use crate::store::{Store, create_dirs};
 use crate::wal::writer::{Request, Writer};
 use crate::wal::{frame, identity};
-use crate::{Decode, Error, Needles, Options, Snapshot, Status, flush, open};
+use crate::{Decode, Error, Needles, Options, Snapshot, Status, flush, maintenance, open};
 
 /// Bodies from this size on are hashed off the runtime's threads.
 const HASH_INLINE_BYTES_MAX: usize = 256 << 10;
@@ -37,6 +37,7 @@ struct Inner {
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     flusher: tokio::task::JoinHandle<()>,
+    maintainer: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// What became of a payload. For a recognised retry: what became of the first.
@@ -76,11 +77,14 @@ impl Engine {
             .map_err(|e| Error::io(&core.wal_dir, e))?;
         core.ledger.reclaim(|tenant| core.committed_through(tenant));
         let flusher = flush::run(Arc::downgrade(&core), Arc::clone(&core.wake));
+        let background = core.options.maintenance.background;
+        let maintainer = background.then(|| tokio::spawn(maintenance::run(Arc::downgrade(&core))));
         let inner = Inner {
             core,
             requests: Mutex::new(Some(sender)),
             writer: Mutex::new(Some(writer)),
             flusher: tokio::spawn(flusher),
+            maintainer: Mutex::new(maintainer),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -247,6 +251,7 @@ impl Engine {
             _ => Ok(()),
         };
         inner.flusher.abort();
+        inner.stop_maintenance().await;
         let outcome = outcome.and(self.flush_all().await);
         lock(&inner.core.lock).take();
         outcome
@@ -274,8 +279,13 @@ impl Engine {
             retries_forgotten: core.recent.forgotten(),
             replay,
             damage,
+            maintenance: core.maintenance.status(),
             tenants: tenants.iter().map(|tenant| (tenant.id.clone(), tenant.status())).collect(),
         }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.inner.core
     }
 
     /// Replaces the text by which others are told who holds the directory.
@@ -294,9 +304,24 @@ impl Engine {
     }
 }
 
+impl Inner {
+    /// Stops the background work on files; it may stop anywhere.
+    async fn stop_maintenance(&self) {
+        let maintainer = lock(&self.maintainer).take();
+        if let Some(maintainer) = maintainer {
+            maintainer.abort();
+            // That it was aborted is no news.
+            let _ = maintainer.await;
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.flusher.abort();
+        if let Some(maintainer) = lock(&self.maintainer).as_ref() {
+            maintainer.abort();
+        }
     }
 }
 

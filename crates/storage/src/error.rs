@@ -87,6 +87,36 @@ pub enum Error {
         /// The latest that exists.
         latest: u64,
     },
+    /// The tenant never sent anything.
+    #[error("there is no tenant {tenant}")]
+    NoSuchTenant {
+        /// Its name.
+        tenant: TenantId,
+    },
+    /// No live file has this path.
+    #[error("tenant {tenant} has no live file {path:?}")]
+    NoSuchFile {
+        /// Whose file.
+        tenant: TenantId,
+        /// The path that was asked for.
+        path: String,
+    },
+    /// Files of an earlier entry were removed after their grace.
+    #[error("tenant {tenant} as of entry {entry} is gone: {path:?} was removed after its grace; choose a later entry")]
+    Gone {
+        /// Whose files.
+        tenant: TenantId,
+        /// The entry asked for.
+        entry: u64,
+        /// One of them.
+        path: String,
+    },
+    /// There is no backup there, or none of this name.
+    #[error("no backup in \"{}\"", path.display())]
+    NoBackup {
+        /// Where backups are recorded.
+        path: PathBuf,
+    },
     /// Somebody else changed what the commit was about: discard its files and look again.
     #[error("overtaken by another commit: {detail}")]
     Conflict {

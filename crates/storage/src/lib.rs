@@ -20,6 +20,7 @@ mod error;
 mod files;
 mod flush;
 mod lock;
+mod maintenance;
 mod manifest;
 mod memtable;
 mod open;
@@ -38,6 +39,12 @@ pub use data_file::{DataFile, Origin, SidecarRef};
 pub use engine::{Appended, Engine};
 pub use error::Error;
 pub use files::Needles;
+pub use maintenance::{
+    BackupOptions, BackupPlace, BackupReport, BackupTenant, CompactReport, CompactionOptions, Defect, DefectKind,
+    ErasedFile, ErasureReport, ErasureRequest, FailingUnit, Maintenance, MaintenanceOptions, MaintenanceStatus,
+    Quarantined, RestoreOptions, RestoreReport, RetentionLimits, RetentionOptions, RetentionPolicy, RetentionReport,
+    RetiredFile, Subject, SweepReport, VerifyOptions, VerifyProgress, VerifyReport, backup, restore,
+};
 pub use options::{Clock, Decode, Options};
 pub use snapshot::{Snapshot, Totals};
 pub use status::{Damage, ReplayStatus, Status, TenantStatus};

@@ -14,7 +14,7 @@ use crate::recent::{self, Figures, PayloadHash};
 use crate::store::{Store, TEMPORARY_SUFFIX};
 use crate::wal::replay::{self, Event};
 use crate::wal::{Segment, frame};
-use crate::{Damage, Decode, Error, flush, partition};
+use crate::{Damage, Decode, Error, flush, maintenance, partition};
 
 /// How many frames are decoded at once.
 const DECODES_AT_ONCE: usize = 2;
@@ -59,7 +59,9 @@ async fn manifests(core: &Arc<Core>) -> Result<Option<u64>, Error> {
         covered_max = covered_max.max(loaded.sequence_max);
         let removed = remove_orphans(&core.store, &id, &loaded.named).await?;
         core.status_at_start(|replay, _| replay.orphans_removed += removed);
+        let quarantine = maintenance::load_quarantine(&core.store, &id).await?;
         let tenant = core.add_tenant(id, loaded.head);
+        tenant.set_quarantine(quarantine);
         for payload in loaded.payloads {
             let figures = Figures { accepted: payload.a, rejected: payload.r, message: payload.m.into() };
             core.recent.remember((tenant.number, payload.h), payload.t.0, figures);

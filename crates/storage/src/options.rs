@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracehound_schema::{DecodeLimits, Decoded, Payload};
 
-use crate::StoreOptions;
+use crate::{MaintenanceOptions, StoreOptions};
 
 /// Tells the time: nanoseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -37,6 +37,8 @@ pub struct Options {
     pub retry_window: Duration,
     /// The limits that `decode` is called with for payloads of this process, kept in the WAL.
     pub decode_limits: DecodeLimits,
+    /// How files are looked after once they are flushed.
+    pub maintenance: MaintenanceOptions,
     /// The clock.
     pub clock: Clock,
     /// What the lock file tells others: process id and address.
@@ -58,6 +60,7 @@ impl Options {
             group_commit_delay: Duration::from_millis(2),
             retry_window: Duration::from_secs(600),
             decode_limits: DecodeLimits::default(),
+            maintenance: MaintenanceOptions::default(),
             clock,
             holder: format!("process {}", std::process::id()),
         }

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use tracehound_schema::TenantId;
 
+use crate::MaintenanceStatus;
+
 /// The state of an [`Engine`](crate::Engine), for people and metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
@@ -25,6 +27,8 @@ pub struct Status {
     pub replay: ReplayStatus,
     /// Damaged files, found at the last start, and what was done about them.
     pub damage: Vec<Damage>,
+    /// Merging, retention and the like.
+    pub maintenance: MaintenanceStatus,
     /// Each tenant.
     pub tenants: BTreeMap<TenantId, TenantStatus>,
 }

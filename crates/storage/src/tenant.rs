@@ -11,7 +11,7 @@ use crate::engine::Core;
 use crate::manifest::{self, Attempt, Erasure, Head, Intent, Operation, Removed, State, Writer};
 use crate::memtable::Memtable;
 use crate::snapshot::Quarantine;
-use crate::{Error, Snapshot, TenantStatus};
+use crate::{Error, Snapshot, TenantStatus, partition};
 
 /// A tenant.
 pub(crate) struct Tenant {
@@ -256,6 +256,26 @@ impl Tenant {
             rows,
             quarantine: Arc::clone(&visible.quarantine),
         }
+    }
+
+    /// The hash of the latest entry, and the data as of it.
+    pub(crate) async fn head_and_snapshot(&self) -> (Option<String>, Snapshot) {
+        let head = self.head.lock().await;
+        (head.hash.clone(), self.snapshot())
+    }
+
+    /// The objects of flushed files that wait for their entry.
+    pub(crate) fn uncommitted(&self) -> Vec<String> {
+        let visible = self.lock();
+        let dir = partition::tenant_dir(&self.id);
+        let mut found = Vec::new();
+        for sealed in &visible.sealed {
+            let prepared = sealed.prepared();
+            let files = prepared.iter().flat_map(|prepared| &prepared.files);
+            let paths = files.flat_map(|file| [Some(&file.path), file.sidecar.as_ref().map(|sidecar| &sidecar.path)]);
+            found.extend(paths.flatten().map(|path| format!("{dir}/{path}")));
+        }
+        found
     }
 
     /// The files as they are now.

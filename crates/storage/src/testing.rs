@@ -64,7 +64,7 @@ pub(crate) fn decode(payload: &Payload) -> Result<Decoded, String> {
     })
 }
 
-/// Rows of a dataset: required columns are filled, nullable ones but `service_name` null.
+/// Rows of a dataset: required columns are filled, nullable ones but `service_name` null; the `user_id` of `name@user` is `user`.
 pub(crate) fn batch(dataset: Dataset, rows: &[(i64, &str, &str)], ingest_ns: i64) -> RecordBatch {
     let schema = dataset.schema();
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
@@ -74,6 +74,10 @@ pub(crate) fn batch(dataset: Dataset, rows: &[(i64, &str, &str)], ingest_ns: i64
             "service_name" => {
                 let services = rows.iter().map(|(_, service, _)| *service);
                 return Arc::new(StringArray::from_iter_values(services));
+            }
+            "user_id" => {
+                let users = rows.iter().map(|(_, _, name)| name.split_once('@').map(|(_, user)| user));
+                return Arc::new(users.collect::<StringArray>());
             }
             _ if field.is_nullable() => return new_null_array(field.data_type(), count),
             _ => {}

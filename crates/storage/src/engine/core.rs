@@ -17,7 +17,7 @@ use crate::store::Store;
 use crate::tenant::Tenant;
 use crate::wal::Ledger;
 use crate::wal::writer::{RETRY_AFTER, Request};
-use crate::{Damage, Error, Needles, Options, ReplayStatus, partition};
+use crate::{Damage, Error, Needles, Options, ReplayStatus, maintenance, partition};
 
 /// What the writer, flushes and the engine share.
 pub(crate) struct Core {
@@ -33,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) recent: Recent,
     pub(crate) needles: Needles,
+    pub(crate) maintenance: Arc<maintenance::State>,
     pub(crate) budget: Arc<Budget>,
     /// Appends that have begun and are not with the writer yet.
     pub(crate) arriving: AtomicUsize,
@@ -71,6 +72,7 @@ impl Core {
             ledger: Ledger::default(),
             recent: Recent::new(nanos(options.retry_window)),
             needles: Needles::default(),
+            maintenance: Arc::default(),
             budget: Arc::new(Budget::new(options.memtable_bytes_max)),
             arriving: AtomicUsize::new(0),
             wake: Arc::new(Notify::new()),

@@ -10,7 +10,7 @@ mod time;
 mod versions;
 
 pub(crate) use entry::{
-    Entry, Erasure, ErasureKind, FORMAT, File, Operation, Payload, Removed, Sidecar, WalRange, Writer,
+    Entry, Erasure, ErasureKind, FORMAT, File, Operation, Payload, Removed, Sidecar, WalRange, Writer, hash,
 };
 pub(crate) use load::load;
 pub(crate) use log::{Attempt, Entries, Head, Intent, attempt};
