@@ -138,7 +138,13 @@ impl Failure {
                 Self::failed("io", message).hint("check that the directory exists and that you may write to it")
             }
             Storage::Conflict { .. } => Self::new(Exit::Retryable, "storage-conflict", message).hint("try again"),
-            Storage::NoSuchEntry { .. } => Self::failed("not-found", message),
+            Storage::NoSuchTenant { .. } => {
+                Self::failed("not-found", message).hint("`tracehound data tenants` lists those that there are")
+            }
+            Storage::NoSuchEntry { .. }
+            | Storage::NoSuchFile { .. }
+            | Storage::Gone { .. }
+            | Storage::NoBackup { .. } => Self::failed("not-found", message),
             Storage::Exists { .. } | Storage::TooLarge { .. } | Storage::Closed | Storage::Internal { .. } => Self::failed("storage", message),
         }
     }
