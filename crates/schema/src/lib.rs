@@ -14,6 +14,8 @@ mod hour;
 mod ids;
 mod limits;
 mod payload;
+mod promoted;
+mod whole_map;
 
 pub use any_value::{any_value_to_json, any_value_to_text};
 pub use attributes::{attribute_map_type, attribute_value_fields};
@@ -25,3 +27,5 @@ pub use hour::Hour;
 pub use ids::{InvalidTenant, TenantId};
 pub use limits::DecodeLimits;
 pub use payload::{Encoding, Payload, Signal};
+pub use promoted::{PROMOTED_METADATA, Promoted, PromotedKind, attribute_order_column, promoted_columns};
+pub use whole_map::whole_map;
