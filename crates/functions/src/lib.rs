@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
-pub use attribute::{Attribute, Kind, attribute, is_attribute_map};
+pub use attribute::{
+    Attribute, Kind, ReadPromoted, attribute, is_attribute_map, kind_of_call, read_promoted, whole_map_function,
+};
 pub use id_hex::{IdHex, id_hex};
 pub use trace_actors::TraceActors;
 pub use trace_path::TracePath;

@@ -1,7 +1,8 @@
-use arrow::array::{BinaryArray, BooleanArray, Float64Array, Int64Array, StringArray, StructArray};
+use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, MapArray, StringArray, StructArray};
 use arrow::buffer::OffsetBuffer;
-use tracehound_schema::attribute_value_fields;
+use tracehound_schema::{PromotedKind, attribute_value_fields};
 
+use super::values::whole;
 use super::*;
 
 /// One row per value, each under key `k`, behind an older `k` with text.
@@ -80,5 +81,62 @@ fn whole_doubles_are_ints_within_bounds() {
     assert_eq!(whole(-9_223_372_036_854_775_808.0), Some(i64::MIN));
     for value in [0.5, f64::NAN, f64::INFINITY, 9_223_372_036_854_775_808.0] {
         assert_eq!(whole(value), None);
+    }
+}
+
+/// What a promoted column is read as is what the map is read as, for every type of column and every kind.
+#[test]
+fn promoted_columns_read_like_maps() {
+    let texts = ["12", " 7 ", "8.5", "1e3", "x", "", "true", "No", "NaN", "9223372036854775808"];
+    let columns: [(PromotedKind, ArrayRef); 4] = [
+        (PromotedKind::String, Arc::new(StringArray::from_iter(texts.iter().map(Some).chain([None])))),
+        (PromotedKind::Int, Arc::new(Int64Array::from(vec![Some(0), Some(i64::MIN), Some((1 << 53) + 1), None]))),
+        (
+            PromotedKind::Double,
+            Arc::new(Float64Array::from(vec![
+                Some(-0.0),
+                Some(1e300),
+                Some(f64::NAN),
+                Some(f64::INFINITY),
+                Some(2.0),
+                None,
+            ])),
+        ),
+        (PromotedKind::Bool, Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
+    ];
+    for (column, array) in columns {
+        let rows = array.len();
+        let empty = MapArray::from(arrow::array::ArrayData::new_null(&attribute_map_type(), rows));
+        let nulls = MapArray::new(
+            match attribute_map_type() {
+                DataType::Map(entry, _) => entry,
+                _ => unreachable!(),
+            },
+            OffsetBuffer::from_lengths(vec![0; rows]),
+            empty.entries().slice(0, 0),
+            None,
+            false,
+        );
+        let map = tracehound_schema::whole_map(&nulls, None, &[("k".to_owned(), Arc::clone(&array))]).unwrap();
+        for kind in Kind::ALL {
+            let expected = Values::of(&map).unwrap().read(&map, "k", kind);
+            let found = match read_promoted(column, kind) {
+                ReadPromoted::Column => Arc::clone(&array),
+                ReadPromoted::AsDouble => arrow::compute::cast(&array, &DataType::Float64).unwrap(),
+                ReadPromoted::Never => arrow::array::new_null_array(&kind.data_type(), rows),
+                ReadPromoted::Function(function) => {
+                    let args = ScalarFunctionArgs {
+                        args: vec![ColumnarValue::Array(Arc::clone(&array))],
+                        arg_fields: vec![Arc::new(Field::new("a", column.data_type(), true))],
+                        number_rows: rows,
+                        return_field: Arc::new(Field::new("r", kind.data_type(), true)),
+                        config_options: Arc::default(),
+                    };
+                    function.invoke_with_args(args).unwrap().into_array(rows).unwrap()
+                }
+            };
+            // Debug text, since NaN is not equal to itself.
+            assert_eq!(format!("{found:?}"), format!("{expected:?}"), "{column} as {kind}");
+        }
     }
 }
