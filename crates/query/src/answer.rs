@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::{ParamValue, Receipt, TimeRange};
+use crate::{AsOf, ParamValue, Receipt, TimeRange};
 
 /// One SQL query, with what is bound into it.
 #[derive(Debug, Clone, Default)]
@@ -22,8 +22,8 @@ pub struct QueryRequest {
     pub max_bytes: Option<usize>,
     /// The time for planning and reading; the default and the bound are in [`QueryLimits`].
     pub timeout: Option<Duration>,
-    /// See the data as of this manifest entry, without unflushed rows.
-    pub as_of: Option<u64>,
+    /// See the data as it was then, without unflushed rows. Tables with an `AS OF` in the SQL have their own.
+    pub as_of: Option<AsOf>,
     /// The caller's name for the query; made up if absent.
     pub query_id: Option<String>,
 }

@@ -48,8 +48,10 @@ pub enum Error {
         /// What failed.
         detail: String,
     },
-    /// A live file is missing or damaged, so the answer would not be whole: repair the store.
-    #[error("file \"{file}\" could not be read: {detail}")]
+    /// A live file is missing or damaged, so the answer would not be whole: repair the store, or set the file aside.
+    #[error(
+        "file \"{file}\" could not be read: {detail}; `tracehound data verify --quarantine` finds damaged files and sets them aside"
+    )]
     Corrupt {
         /// The file, by its place in the store.
         file: String,

@@ -31,6 +31,10 @@ pub(crate) fn error(error: DataFusionError, sql: &str, names: &[String]) -> Erro
             Error::sql("sql-type", first_line(&message))
         }
         DataFusionError::Execution(message) => Error::sql("sql-execution", first_line(&message)),
+        // How Parquet's decoder fails in the middle of a page.
+        DataFusionError::ArrowError(error, _) if matches!(*error, arrow::error::ArrowError::ParquetError(_)) => {
+            Error::Corrupt { file: FileError::UNKNOWN.to_owned(), detail: first_line(&error.to_string()) }
+        }
         DataFusionError::ArrowError(error, _) => Error::sql("sql-execution", first_line(&error.to_string())),
         DataFusionError::ObjectStore(error) => match *error {
             object_store::Error::NotFound { path, .. } => {
@@ -39,7 +43,7 @@ pub(crate) fn error(error: DataFusionError, sql: &str, names: &[String]) -> Erro
             other => Error::Unavailable { detail: first_line(&other.to_string()) },
         },
         DataFusionError::ParquetError(error) => {
-            Error::Corrupt { file: "(unknown)".to_owned(), detail: first_line(&error.to_string()) }
+            Error::Corrupt { file: FileError::UNKNOWN.to_owned(), detail: first_line(&error.to_string()) }
         }
         other => Error::Internal { detail: other.to_string() },
     }

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::error::SqlError;
-use crate::{Error, QueryLimits};
+use crate::{Error, QueryLimits, as_of};
 
 /// The deepest nesting of brackets and CASE.
 const DEPTH_MAX: usize = 64;
@@ -44,10 +44,11 @@ pub(crate) fn parse(sql: &str, limits: &QueryLimits) -> Result<DFStatement, Erro
     })?;
     count_tokens(&tokens, limits)?;
 
-    let parser = DFParserBuilder::new(sql).with_dialect(&GenericDialect {}).with_recursion_limit(PARSER_DEPTH_MAX);
+    let (tokens, clauses) = as_of::take(tokens);
+    let parser = DFParserBuilder::new(tokens).with_dialect(&GenericDialect {}).with_recursion_limit(PARSER_DEPTH_MAX);
     let statements = parser.build().and_then(|mut parser| parser.parse_statements());
     let mut statements = statements.map_err(|e| crate::explain::error(e, sql, &[]))?;
-    let statement = match (statements.pop_front(), statements.len()) {
+    let mut statement = match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => statement,
         (None, _) => return Err(Error::sql("sql-syntax", "the SQL is empty: write a SELECT")),
         (_, more) => {
@@ -55,6 +56,7 @@ pub(crate) fn parse(sql: &str, limits: &QueryLimits) -> Result<DFStatement, Erro
             return Err(Error::sql("sql-syntax", message));
         }
     };
+    put_clauses(clauses, &mut statement)?;
     check_reads(&statement)?;
     check_settings(&statement)?;
     check_tables(&statement)?;
@@ -111,6 +113,14 @@ fn count_tokens(tokens: &[TokenWithSpan], limits: &QueryLimits) -> Result<(), Er
         }
     }
     Ok(())
+}
+
+fn put_clauses(clauses: as_of::Clauses, statement: &mut DFStatement) -> Result<(), Error> {
+    match statement {
+        DFStatement::Statement(statement) => as_of::put(clauses, statement),
+        DFStatement::Explain(explain) => put_clauses(clauses, &mut explain.statement),
+        _ => Ok(()),
+    }
 }
 
 fn check_reads(statement: &DFStatement) -> Result<(), Error> {

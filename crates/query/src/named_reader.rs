@@ -15,6 +15,8 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::receipt::Counts;
+
 /// A file could not be read.
 #[derive(Debug)]
 pub(crate) struct FileError {
@@ -22,6 +24,11 @@ pub(crate) struct FileError {
     pub(crate) file: String,
     /// What is wrong with it.
     pub(crate) detail: String,
+}
+
+impl FileError {
+    /// The name while nobody knows it.
+    pub(crate) const UNKNOWN: &str = "(unknown)";
 }
 
 impl fmt::Display for FileError {
@@ -35,11 +42,13 @@ impl std::error::Error for FileError {}
 /// Makes readers whose errors carry a [`FileError`].
 pub(crate) struct NamedReaderFactory {
     readers: CachedParquetFileReaderFactory,
+    counts: Arc<Counts>,
 }
 
 impl NamedReaderFactory {
-    pub(crate) fn new(readers: CachedParquetFileReaderFactory) -> Self {
-        Self { readers }
+    /// Opened files are noted in `counts`.
+    pub(crate) fn new(readers: CachedParquetFileReaderFactory, counts: Arc<Counts>) -> Self {
+        Self { readers, counts }
     }
 }
 
@@ -58,6 +67,7 @@ impl ParquetFileReaderFactory for NamedReaderFactory {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let name = file.object_meta.location.to_string();
+        self.counts.opened(&name);
         let reader = self.readers.create_reader(partition_index, file, metadata_size_hint, metrics)?;
         Ok(Box::new(NamedReader { name, reader }))
     }

@@ -1,4 +1,11 @@
-//! A dataset as a table: live files that the manifest does not rule out, and rows that are in no file yet.
+//! A dataset as a table: live files that neither manifest nor blooms rule out, and rows that are in no file yet.
+//!
+//! ```text
+//! union ─┬─ files whose rows all have one `_commit`, that of the entry that added them
+//!        ├─ files with a `_commit` column (merged from several entries)
+//!        ├─ those of them with later commits than the snapshot sees, filtered by row
+//!        └─ unflushed rows, without `_commit`
+//! ```
 
 use std::sync::Arc;
 
@@ -10,6 +17,7 @@ use datafusion::catalog::Session;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::common::stats::Precision;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::DataSourceExec;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
@@ -17,29 +25,44 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::datasource::{TableProvider, TableType};
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, col, lit};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
 use object_store::{ObjectMeta, ObjectStore};
 use tracehound_schema::Dataset;
-use tracehound_storage::{DataFile, Snapshot};
+use tracehound_storage::{DataFile, Engine, Snapshot};
 
 use crate::named_reader::NamedReaderFactory;
-use crate::pruning;
-use crate::receipt::Counts;
+use crate::promotion::PromotionAdapterFactory;
+use crate::receipt::{Counts, Scanned};
+use crate::{needles, pruning};
 
 /// The column that says which manifest entry made a row visible; null while it is not flushed.
 pub(crate) const COMMIT: &str = "_commit";
 
+/// What the tables of a session read from.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) store_url: ObjectStoreUrl,
+}
+
 /// One dataset of a snapshot.
-#[derive(Debug)]
 pub(crate) struct DatasetTable {
     dataset: Dataset,
     snapshot: Arc<Snapshot>,
-    store: Arc<dyn ObjectStore>,
-    store_url: ObjectStoreUrl,
+    source: Source,
     schema: SchemaRef,
     counts: Arc<Counts>,
+}
+
+impl std::fmt::Debug for DatasetTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DatasetTable").field("dataset", &self.dataset).finish_non_exhaustive()
+    }
 }
 
 /// The columns of a dataset's table: those of its files, and `_commit`.
@@ -53,44 +76,123 @@ fn commit_field() -> FieldRef {
     Arc::new(Field::new(COMMIT, DataType::Int64, true))
 }
 
+/// Where `_commit` of a file's rows is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// In the manifest, the same for all rows.
+    OfFile,
+    /// In a column of the file.
+    OfRow,
+    /// In a column of the file; rows after this entry do not count.
+    UpTo(i64),
+}
+
+/// What a scan is asked for.
+struct Asked<'a> {
+    state: &'a dyn Session,
+    projection: Option<&'a Vec<usize>>,
+    filters: &'a [Expr],
+    limit: Option<usize>,
+}
+
 impl DatasetTable {
-    pub(crate) fn new(
-        dataset: Dataset,
-        snapshot: Arc<Snapshot>,
-        store: Arc<dyn ObjectStore>,
-        store_url: ObjectStoreUrl,
-        counts: Arc<Counts>,
-    ) -> Self {
-        Self { dataset, snapshot, store, store_url, schema: table_schema(dataset), counts }
+    pub(crate) fn new(dataset: Dataset, snapshot: Arc<Snapshot>, source: Source, counts: Arc<Counts>) -> Self {
+        Self { dataset, snapshot, source, schema: table_schema(dataset), counts }
     }
 
-    fn files_plan(
-        &self,
-        state: &dyn Session,
-        files: &[Arc<DataFile>],
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let columns =
-            TableSchema::builder(self.dataset.schema()).with_table_partition_cols(vec![commit_field()]).build();
+    /// The files to open, counted.
+    async fn files(&self, filters: &[Expr]) -> Result<Vec<Arc<DataFile>>> {
+        let times = pruning::times(filters, self.dataset.time_column());
+        let live = self.snapshot.files(self.dataset, times.range()).await;
+        let live = live.map_err(|e| DataFusionError::External(Box::new(crate::Error::from(e))))?;
+        let in_time = live.len() as u64;
+        let held = needles::holding(live, &needles::wanted(filters), self.source.engine.needles()).await;
+        let held_count = held.len() as u64;
+        let mut read = Vec::with_capacity(held.len());
+        for file in held {
+            match self.snapshot.quarantined(&file) {
+                Some(detail) => self.counts.quarantined(file.path.as_ref(), &detail),
+                None => read.push(file),
+            }
+        }
+        let planned = self.snapshot.totals(self.dataset).files;
+        self.counts.scan(&Scanned {
+            planned,
+            pruned: planned.saturating_sub(held_count),
+            by_bloom: in_time - held_count,
+            read: read.len() as u64,
+            unflushed: self.snapshot.rows(self.dataset).iter().map(|rows| rows.num_rows() as u64).sum(),
+        });
+        Ok(read)
+    }
+
+    fn commit_of(&self, file: &DataFile) -> Commit {
+        match self.snapshot.as_of() {
+            _ if !file.has_commit_column => Commit::OfFile,
+            Some(entry) if file.commits.1 > entry => Commit::UpTo(i64::try_from(entry).unwrap_or(i64::MAX)),
+            _ => Commit::OfRow,
+        }
+    }
+
+    /// A scan of files that have their `_commit` in the same place.
+    fn files_plan(&self, asked: &Asked<'_>, files: &[Arc<DataFile>], commit: Commit) -> Result<Arc<dyn ExecutionPlan>> {
+        let Asked { state, projection, filters, limit } = *asked;
+        let Commit::UpTo(entry) = commit else { return self.scan_plan(asked, files, commit) };
+        let seen = col(COMMIT).lt_eq(lit(entry));
+        let filters: Vec<_> = filters.iter().cloned().chain([seen.clone()]).collect();
+        // The filter needs the column whether the query does or not, and a limit counts what it lets through.
+        let at = self.schema.index_of(COMMIT)?;
+        let mut columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let wanted = columns.len();
+        if !columns.contains(&at) {
+            columns.push(at);
+        }
+        let asked = Asked { state, projection: Some(&columns), filters: &filters, limit: None };
+        let scan = self.scan_plan(&asked, files, commit)?;
+        let schema = DFSchema::try_from(scan.schema())?;
+        let filter = Arc::new(FilterExec::try_new(state.create_physical_expr(seen, &schema)?, scan)?);
+        let plan: Arc<dyn ExecutionPlan> = if columns.len() == wanted {
+            filter
+        } else {
+            let fields = filter.schema();
+            let exprs = fields.fields().iter().take(wanted).enumerate().map(|(index, field)| ProjectionExpr {
+                expr: Arc::new(datafusion::physical_expr::expressions::Column::new(field.name(), index)),
+                alias: field.name().clone(),
+            });
+            Arc::new(ProjectionExec::try_new(exprs.collect::<Vec<_>>(), filter)?)
+        };
+        Ok(match limit {
+            Some(limit) => Arc::new(datafusion::physical_plan::limit::LocalLimitExec::new(plan, limit)),
+            None => plan,
+        })
+    }
+
+    fn scan_plan(&self, asked: &Asked<'_>, files: &[Arc<DataFile>], commit: Commit) -> Result<Arc<dyn ExecutionPlan>> {
+        let Asked { state, projection, filters, limit } = *asked;
+        let columns = match commit {
+            Commit::OfFile => {
+                TableSchema::builder(self.dataset.schema()).with_table_partition_cols(vec![commit_field()]).build()
+            }
+            Commit::OfRow | Commit::UpTo(_) => TableSchema::builder(Arc::clone(&self.schema)).build(),
+        };
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.store), cache);
+        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.source.store), cache);
+        let readers = NamedReaderFactory::new(readers, Arc::clone(&self.counts));
         let mut source = ParquetSource::new(columns)
-            .with_parquet_file_reader_factory(Arc::new(NamedReaderFactory::new(readers)))
+            .with_parquet_file_reader_factory(Arc::new(readers))
             .with_pushdown_filters(false)
             .with_enable_page_index(true);
         if let Some(filter) = conjunction(filters.iter().cloned()) {
             let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
             source = source.with_predicate(state.create_physical_expr(filter, &schema)?);
         }
-        let mut rows = 0;
-        let mut bytes = 0;
+        let mut rows = 0_usize;
+        let mut bytes = 0_usize;
         let mut partitioned = Vec::with_capacity(files.len());
         for file in files {
-            rows += usize::try_from(file.rows).unwrap_or(usize::MAX);
-            bytes += usize::try_from(file.bytes).unwrap_or(usize::MAX);
-            partitioned.push(partitioned_file(file));
+            rows = rows.saturating_add(usize::try_from(file.rows).unwrap_or(usize::MAX));
+            bytes = bytes.saturating_add(usize::try_from(file.bytes).unwrap_or(usize::MAX));
+            partitioned.push(partitioned_file(file, commit));
         }
         let groups = FileGroup::new(partitioned).split_files(state.config().target_partitions());
         // Inexact on purpose: nothing is answered from the manifest alone, so a damaged file is always found.
@@ -99,11 +201,12 @@ impl DatasetTable {
             total_byte_size: Precision::Inexact(bytes.saturating_mul(4)),
             column_statistics: Statistics::unknown_column(&self.schema),
         };
-        let config = FileScanConfigBuilder::new(self.store_url.clone(), Arc::new(source))
+        let config = FileScanConfigBuilder::new(self.source.store_url.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(PromotionAdapterFactory)))
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
@@ -120,7 +223,7 @@ impl DatasetTable {
     }
 }
 
-fn partitioned_file(file: &DataFile) -> datafusion::datasource::listing::PartitionedFile {
+fn partitioned_file(file: &DataFile, commit: Commit) -> PartitionedFile {
     let meta = ObjectMeta {
         location: file.path.clone(),
         // Files never change, so their name says all that a cache has to know.
@@ -129,9 +232,11 @@ fn partitioned_file(file: &DataFile) -> datafusion::datasource::listing::Partiti
         e_tag: None,
         version: None,
     };
-    let commit = i64::try_from(file.commit).ok();
-    datafusion::datasource::listing::PartitionedFile::new_from_meta(meta)
-        .with_partition_values(vec![ScalarValue::Int64(commit)])
+    let partitioned = PartitionedFile::new_from_meta(meta);
+    if commit != Commit::OfFile {
+        return partitioned;
+    }
+    partitioned.with_partition_values(vec![ScalarValue::Int64(i64::try_from(file.commit).ok())])
 }
 
 #[async_trait]
@@ -155,18 +260,20 @@ impl TableProvider for DatasetTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let times = pruning::times(filters, self.dataset.time_column());
-        let read = self.snapshot.files(self.dataset, times.range()).await;
-        let read = read.map_err(|e| DataFusionError::External(Box::new(e)))?;
-        let live = usize::try_from(self.snapshot.totals(self.dataset).files).unwrap_or(usize::MAX);
-        let unflushed = self.snapshot.rows(self.dataset).iter().map(RecordBatch::num_rows).sum();
-        self.counts.scan(live, live.saturating_sub(read.len()), unflushed);
-
-        let mut parts = Vec::new();
-        if !read.is_empty() {
-            parts.push(self.files_plan(state, &read, projection, filters, limit)?);
+        let mut read: Vec<(Commit, Vec<Arc<DataFile>>)> = Vec::new();
+        for file in self.files(filters).await? {
+            let commit = self.commit_of(&file);
+            match read.iter_mut().find(|(known, _)| *known == commit) {
+                Some((_, files)) => files.push(file),
+                None => read.push((commit, vec![file])),
+            }
         }
-        if unflushed > 0 || parts.is_empty() {
+        let asked = Asked { state, projection, filters, limit };
+        let mut parts = Vec::with_capacity(read.len() + 1);
+        for (commit, files) in &read {
+            parts.push(self.files_plan(&asked, files, *commit)?);
+        }
+        if !self.snapshot.rows(self.dataset).is_empty() || parts.is_empty() {
             parts.push(self.rows_plan(projection)?);
         }
         match parts.len() {

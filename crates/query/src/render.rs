@@ -85,7 +85,8 @@ pub fn ndjson(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), Error> {
 }
 
 /// The whole answer as the JSON document of the HTTP API:
-/// `{"columns":[{"name","type"}],"rows":[…],"truncated":…,"stats":{…},"query_id":…,"as_of":{"entry":…}}`.
+/// `{"columns":[{"name","type"}],"rows":[…],"truncated":…,"incomplete":…,"stats":{…},"query_id":…,"as_of":{"entry":…}}`.
+/// An incomplete answer names the damaged files that were left out: `"quarantined":[{"file","detail"}]`.
 ///
 /// # Errors
 /// [`Error::Internal`] for a value of a type that has no form here.
@@ -116,12 +117,24 @@ pub fn json(answer: &Answer, rows: Rows) -> Result<Vec<u8>, Error> {
         out.extend_from_slice(b",\"truncation\":");
         write(&Value::String(truncated.to_string()), &mut out)?;
     }
+    let receipt = &answer.receipt;
+    out.extend_from_slice(b",\"incomplete\":");
+    write(&Value::Bool(receipt.incomplete()), &mut out)?;
+    if receipt.incomplete() {
+        let files = receipt.quarantined.iter().map(|file| json!({"file": file.file, "detail": file.detail}));
+        out.extend_from_slice(b",\"quarantined\":");
+        write(&Value::Array(files.collect()), &mut out)?;
+    }
     out.extend_from_slice(b",\"stats\":");
     write(&stats(answer), &mut out)?;
     out.extend_from_slice(b",\"query_id\":");
     write(&Value::String(answer.query_id.clone()), &mut out)?;
     out.extend_from_slice(b",\"as_of\":");
-    write(&json!({"entry": answer.receipt.entry}), &mut out)?;
+    let mut as_of = json!({"entry": receipt.entry});
+    if !receipt.entries_as_of.is_empty() {
+        as_of["tables"] = receipt.entries_as_of.clone().into();
+    }
+    write(&as_of, &mut out)?;
     out.push(b'}');
     Ok(out)
 }
@@ -133,8 +146,10 @@ pub fn stats(answer: &Answer) -> Value {
         "entry": receipt.entry,
         "files_planned": receipt.files_planned,
         "files_pruned": receipt.files_pruned,
+        "files_pruned_by_bloom": receipt.files_pruned_by_bloom,
         "files_read": receipt.files_read,
         "files_failed": receipt.files_failed,
+        "files_quarantined": receipt.quarantined.len(),
         "bytes_read": receipt.bytes_read,
         "row_groups_pruned": receipt.row_groups_pruned,
         "row_groups_read": receipt.row_groups_read,

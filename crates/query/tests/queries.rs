@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fixture::{Fixture, NOW};
-use tracehound_query::{Error, QueryRequest, TimeRange, Truncation, render};
+use tracehound_query::{AsOf, Error, QuarantinedFile, QueryRequest, TimeRange, Truncation, render};
 
 const HOUR: i64 = 3_600_000_000_000;
 
@@ -105,15 +105,71 @@ async fn invariant_9_a_missing_file_fails_the_query_by_name() {
 }
 
 #[tokio::test]
+async fn invariant_9_a_page_that_does_not_decode_fails_the_query_by_name() {
+    let fixture = fixture().await;
+    fixture.engine.flush().await.unwrap();
+    let paths = texts(&fixture, "SELECT path FROM system.files WHERE dataset = 'spans' ORDER BY first_time").await;
+    assert!(paths.len() > 1);
+    for path in &paths {
+        let file = fixture.dir.path().join("store").join(path);
+        let bytes = std::fs::read(&file).unwrap();
+        let mut damaged = bytes.clone();
+        damaged[16..200].fill(0x5a);
+        std::fs::write(&file, &damaged).unwrap();
+        let error = fixture.queries.run(&fixture.tenant, QueryRequest::new("SELECT * FROM spans")).await.unwrap_err();
+        let Error::Corrupt { file: named, .. } = &error else { panic!("{error:?}") };
+        assert!(named.ends_with(path), "{error}");
+        assert!(error.to_string().contains("data verify --quarantine"), "{error}");
+        std::fs::write(&file, &bytes).unwrap();
+    }
+    assert_eq!(texts(&fixture, "SELECT name FROM spans").await.len(), 6);
+}
+
+/// Invariant: an answer that is not whole says so.
+#[tokio::test]
+async fn invariant_9_files_in_quarantine_are_named_by_the_answers_that_needed_them() {
+    let fixture = fixture().await;
+    let path = texts(&fixture, "SELECT path FROM system.files WHERE dataset = 'spans'").await.remove(0);
+    let below = path.split_once('/').unwrap().1;
+    fixture.engine.maintenance().quarantine(&fixture.tenant, below, "a page is damaged").await.unwrap();
+    let run = async |sql: &str| fixture.queries.run(&fixture.tenant, QueryRequest::new(sql)).await.unwrap();
+    let answer = run("SELECT name FROM spans AS a").await;
+    assert_eq!((answer.rows(), answer.receipt.incomplete(), answer.receipt.files_read), (3, true, 0));
+    let left_out = QuarantinedFile { file: path.clone(), detail: "a page is damaged".to_owned() };
+    assert_eq!(answer.receipt.quarantined, [left_out]);
+    let json: serde_json::Value =
+        serde_json::from_slice(&render::json(&answer, render::Rows::Arrays).unwrap()).unwrap();
+    assert_eq!((&json["incomplete"], &json["quarantined"][0]["file"]), (&true.into(), &path.clone().into()));
+    // Other times do not need it.
+    let later = run("SELECT name FROM spans WHERE start_time >= '2026-11-22T16:00:00Z'").await;
+    assert_eq!((later.rows(), later.receipt.incomplete()), (3, false));
+    assert_eq!(
+        texts(&fixture, "SELECT quarantined FROM system.files WHERE dataset = 'spans'").await,
+        ["a page is damaged"]
+    );
+    assert!(fixture.engine.maintenance().release(&fixture.tenant, below).await.unwrap());
+    let answer = run("SELECT name FROM spans").await;
+    assert_eq!((answer.rows(), answer.receipt.incomplete()), (6, false));
+}
+
+#[tokio::test]
 async fn snapshots_show_what_was() {
     let fixture = fixture().await;
-    let request = QueryRequest { as_of: Some(1), ..QueryRequest::new("SELECT name FROM spans") };
+    let request = QueryRequest { as_of: Some(AsOf::Entry(1)), ..QueryRequest::new("SELECT name FROM spans") };
     let answer = fixture.queries.run(&fixture.tenant, request.clone()).await.unwrap();
     assert_eq!((answer.rows(), answer.receipt.entry), (3, 1));
     fixture.engine.flush().await.unwrap();
     assert_eq!(fixture.queries.run(&fixture.tenant, request).await.unwrap().rows(), 3);
-    let request = QueryRequest { as_of: Some(99), ..QueryRequest::new("SELECT 1") };
+    let request = QueryRequest { as_of: Some(AsOf::Entry(99)), ..QueryRequest::new("SELECT 1") };
     assert_eq!(fixture.queries.run(&fixture.tenant, request).await.unwrap_err().code(), "not-found");
+    for (time_ns, rows) in [(NOW, 6), (NOW - 1, 0)] {
+        let as_of = Some(AsOf::Time(time_ns));
+        let request = QueryRequest { as_of, ..QueryRequest::new("SELECT name FROM spans") };
+        assert_eq!(fixture.queries.run(&fixture.tenant, request).await.unwrap().rows(), rows);
+    }
+    let sql = "SELECT count(*) FROM spans, logs VERSION AS OF 1";
+    let receipt = fixture.queries.run(&fixture.tenant, QueryRequest::new(sql)).await.unwrap().receipt;
+    assert_eq!((receipt.entry, receipt.entries_as_of), (2, vec![1]));
     assert_eq!(texts(&fixture, "SELECT count(*) FROM spans").await, ["6"]);
 }
 
@@ -158,7 +214,18 @@ async fn tables_are_described() {
     let names: Vec<_> = tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(
         names,
-        ["spans", "logs", "metrics", "system.ingest_rejects", "system.files", "actors", "service_calls", "traces"]
+        [
+            "spans",
+            "logs",
+            "metrics",
+            "system.ingest_rejects",
+            "system.files",
+            "system.partitions",
+            "system.storage",
+            "actors",
+            "service_calls",
+            "traces"
+        ]
     );
     let column = &tables[0].columns[3];
     assert_eq!((column.name.as_str(), column.type_name.as_str()), ("trace_id", "id"));

@@ -1,5 +1,7 @@
 //! Runs `sql/tests/**/*.slt`, each over the OTLP messages of the file that its first line names
-//! (`# data: testdata/….otlp.json`): the first half of them flushed to Parquet, the rest in memory.
+//! (`# data: testdata/….otlp.json`), in every state that data goes through: in memory, in files, some of each,
+//! after a restart. A second line `# held: half` keeps a script that
+//! tells of entries and files to one state: the first half of the messages in files, the rest in memory.
 //!
 //! Besides SQL a query may be `hunt NAME from=… to=… PARAMETER=VALUE …`, or SQL behind
 //! `with from=… to=… PARAMETER=VALUE …;`. A value with spaces stands in double quotes.
@@ -12,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use fixture::{Fixture, NOW};
+use fixture::{Fixture, Held, NOW};
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 use tracehound_query::{Answer, Error, ParamValue, QueryRequest, TimeRange, hunts, render};
 
@@ -122,13 +124,16 @@ fn every_script_passes() {
         let script = std::fs::read_to_string(&path).unwrap();
         let data = script.lines().next().and_then(|line| line.strip_prefix("# data: "));
         let data = data.unwrap_or_else(|| panic!("{}: the first line is no # data:", path.display()));
-        let result = runtime.block_on(async {
-            let fixture = std::sync::Arc::new(Fixture::over(&root.join(data.trim())).await);
-            let mut runner = Runner::new(|| async { Ok(Database(std::sync::Arc::clone(&fixture))) });
-            runner.run_script_async(&script).await
-        });
-        if let Err(error) = result {
-            failures.push(format!("{}: {error}", path.display()));
+        let states = if script.lines().nth(1) == Some("# held: half") { &[Held::Half][..] } else { &Held::ALL };
+        for held in states {
+            let result = runtime.block_on(async {
+                let fixture = std::sync::Arc::new(Fixture::held(&root.join(data.trim()), *held).await);
+                let mut runner = Runner::new(|| async { Ok(Database(std::sync::Arc::clone(&fixture))) });
+                runner.run_script_async(&script).await
+            });
+            if let Err(error) = result {
+                failures.push(format!("{}, {held:?}: {error}", path.display()));
+            }
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

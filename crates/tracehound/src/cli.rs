@@ -111,9 +111,9 @@ pub(crate) struct SqlArgs {
     pub(crate) stdin: Option<String>,
     #[command(flatten)]
     pub(crate) asking: AskingArgs,
-    /// See the data as of this manifest entry
-    #[arg(long, value_name = "ENTRY")]
-    pub(crate) as_of: Option<u64>,
+    /// See the data as of this manifest entry, or as it was at this time
+    #[arg(long, value_name = "ENTRY|TIME")]
+    pub(crate) as_of: Option<String>,
     /// Show the plan instead of running it
     #[arg(long)]
     pub(crate) explain: bool,

@@ -131,7 +131,7 @@ fn write_to(answer: Answer, format: Format, screen: Screen, out: &mut dyn Write)
     }
 }
 
-/// `12 rows · 34 ms · 5 of 20 files read · 1203 unflushed rows · entry 42`.
+/// `12 rows · 34 ms · 5 of 20 files read · INCOMPLETE: … · 1203 unflushed rows · entry 42`.
 fn stats_line(rows: usize, stats: &Value) -> String {
     let mut line = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
     let number = |key: &str| stats.get(key).and_then(Value::as_u64);
@@ -140,6 +140,9 @@ fn stats_line(rows: usize, stats: &Value) -> String {
     }
     if let (Some(read), Some(planned)) = (number("files_read"), number("files_planned")) {
         line.push_str(&format!(" · {read} of {planned} files read"));
+    }
+    if let Some(left_out) = number("files_quarantined").filter(|files| *files > 0) {
+        line.push_str(&format!(" · INCOMPLETE: {left_out} damaged files left out"));
     }
     if let Some(unflushed) = number("rows_unflushed").filter(|rows| *rows > 0) {
         line.push_str(&format!(" · {unflushed} unflushed rows"));

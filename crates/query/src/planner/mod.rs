@@ -1,7 +1,9 @@
-//! What Tracehound adds to SQL: `attributes['k']`, ids as hex text, semi joins below aggregates.
+//! What Tracehound adds to SQL: `attributes['k']`, ids as hex text, semi joins below aggregates, attributes below unions and windows.
 
 mod analyzer;
 mod attributes;
+mod below_union;
+mod below_window;
 mod ids;
 mod literals;
 mod semi_join;
@@ -12,6 +14,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess};
 use tracehound_functions::{attribute, is_attribute_map};
 
 pub(crate) use analyzer::TracehoundAnalyzer;
+pub(crate) use below_union::PushAttributesBelowUnion;
+pub(crate) use below_window::ReadAttributesBelowWindow;
 pub(crate) use semi_join::PushSemiJoinBelowAggregate;
 
 /// Plans the expressions that DataFusion would refuse before any analyzer rule sees them.

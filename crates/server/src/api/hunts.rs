@@ -17,7 +17,7 @@ use super::body;
 use super::problem::Problem;
 use super::query::{Pairs, caller, document, form, read, run as run_query};
 use super::reply::reply;
-use super::request::{FORM, LimitsBody, TimeRangeBody, entry, hunt_range, id_or_new, only, rfc3339, segment};
+use super::request::{FORM, LimitsBody, TimeRangeBody, as_of, hunt_range, id_or_new, only, rfc3339, segment};
 use crate::app::App;
 
 /// The body of `POST /api/v1/hunts/{name}/run`; may be empty.
@@ -85,7 +85,7 @@ fn request(hunt: &Hunt, body: RunBody, now_ns: i64) -> Result<(QueryRequest, Tim
         sql: hunt.sql.clone(),
         params: hunt.bind(&texts(body.params.unwrap_or_default())?)?,
         time_range: Some(range),
-        as_of: body.as_of.as_ref().map(entry).transpose()?.flatten(),
+        as_of: body.as_of.as_ref().map(|value| as_of(value, now_ns)).transpose()?.flatten(),
         ..body.limits.unwrap_or_default().request()
     };
     Ok((request, range))

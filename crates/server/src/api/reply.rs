@@ -33,6 +33,7 @@ pub(super) struct Form {
 pub(super) async fn reply(answer: Answer, form: Form) -> Result<Response, Problem> {
     let id = answer.query_id.clone();
     let truncated = answer.truncated;
+    let left_out = answer.receipt.quarantined.len();
     let (held, rest) =
         on_a_thread(move || held(answer, form)).await.map_err(|error| Problem::from(error).of_query(&id))?;
     let body = match rest {
@@ -50,6 +51,9 @@ pub(super) async fn reply(answer: Answer, form: Form) -> Result<Response, Proble
     announce("x-tracehound-query-id", &id);
     if let Some(truncated) = truncated {
         announce("x-tracehound-truncated", &truncated.to_string());
+    }
+    if left_out > 0 {
+        announce("x-tracehound-incomplete", &format!("{left_out} damaged files in quarantine were left out"));
     }
     Ok(response)
 }

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use serde::Deserialize;
 use serde_json::Value;
-use tracehound_query::{ParamValue, QueryRequest, TimeRange, time};
+use tracehound_query::{AsOf, ParamValue, QueryRequest, TimeRange, time};
 
 use super::problem::Problem;
 
@@ -54,7 +54,7 @@ impl QueryBody {
             sql: self.sql,
             params: params(self.params.unwrap_or_default())?,
             time_range: self.time_range.map(|range| range.resolve(now_ns)).transpose()?,
-            as_of: self.as_of.as_ref().map(entry).transpose()?.flatten(),
+            as_of: self.as_of.as_ref().map(|value| as_of(value, now_ns)).transpose()?.flatten(),
             query_id: self.query_id,
             ..self.limits.unwrap_or_default().request()
         })
@@ -99,7 +99,7 @@ pub(super) fn from_query_string(pairs: &[(String, String)], now_ns: i64) -> Resu
             "max_rows" => request.max_rows = Some(size()?),
             "max_bytes" => request.max_bytes = Some(size()?),
             "timeout_ms" => request.timeout = Some(Duration::from_millis(number()?)),
-            "as_of" => request.as_of = Some(number()?),
+            "as_of" => request.as_of = as_of(&Value::String(value.clone()), now_ns)?,
             "query_id" | "format" | "rows" => {}
             other => match other.strip_prefix("p.") {
                 Some(name) => {
@@ -156,15 +156,21 @@ fn param(name: &str, value: Value) -> Result<ParamValue, Problem> {
     })
 }
 
-/// `as_of`: an entry's number, alone or as `{"entry": n}`.
-pub(super) fn entry(value: &Value) -> Result<Option<u64>, Problem> {
-    let number = match value {
+/// `as_of`: an entry's number or a time, alone or as `{"entry": n}` or `{"time": "…"}`.
+pub(super) fn as_of(value: &Value, now_ns: i64) -> Result<Option<AsOf>, Problem> {
+    let wrong = || Problem::bad_request("as_of must be a manifest entry's number, or a time like \"now-1h\"");
+    let parsed = |text: &str| AsOf::parse(text, now_ns).map_err(|_| wrong());
+    let time = |value: &Value| value.as_str().map(parsed).unwrap_or_else(|| Err(wrong()));
+    let entry = |value: &Value| value.as_u64().map(AsOf::Entry).ok_or_else(wrong);
+    Ok(Some(match value {
         Value::Null => return Ok(None),
-        Value::Object(fields) => fields.get("entry"),
-        other => Some(other),
-    };
-    let wrong = || Problem::bad_request("as_of must be a manifest entry's number");
-    number.and_then(Value::as_u64).map(Some).ok_or_else(wrong)
+        Value::Object(fields) => match (fields.get("entry"), fields.get("time")) {
+            (Some(value), _) => entry(value)?,
+            (None, value) => time(value.unwrap_or(&Value::Null))?,
+        },
+        Value::Number(_) => entry(value)?,
+        other => time(other)?,
+    }))
 }
 
 /// A whole number of the query string.

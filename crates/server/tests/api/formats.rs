@@ -63,6 +63,7 @@ fn json_has_columns_rows_and_the_receipt() {
           "type": "text"
         }
       ],
+      "incomplete": false,
       "query_id": "q1",
       "rows": [
         [
@@ -91,6 +92,8 @@ fn json_has_columns_rows_and_the_receipt() {
         "files_failed": 0,
         "files_planned": 0,
         "files_pruned": 0,
+        "files_pruned_by_bloom": 0,
+        "files_quarantined": 0,
         "files_read": 0,
         "row_groups_pruned": 0,
         "row_groups_read": 0,

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use prost::Message;
 use serde_json::{Map, Value, json};
-use tracehound_query::{ParamValue, QueryRequest, time};
+use tracehound_query::{AsOf, ParamValue, QueryRequest, time};
 use tracehound_schema::{Encoding, Signal};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
@@ -185,8 +185,10 @@ fn body(request: &QueryRequest) -> Value {
     if !limits.is_empty() {
         body.insert("limits".to_owned(), Value::Object(limits));
     }
-    if let Some(entry) = request.as_of {
-        body.insert("as_of".to_owned(), entry.into());
+    match request.as_of {
+        Some(AsOf::Entry(entry)) => drop(body.insert("as_of".to_owned(), entry.into())),
+        Some(AsOf::Time(time_ns)) => drop(body.insert("as_of".to_owned(), time::rfc3339(time_ns).into())),
+        None => {}
     }
     Value::Object(body)
 }
