@@ -329,6 +329,7 @@ impl ErasureReport {
             }
         }
         remark("backups made before hold the rows still");
+        remark("the write-ahead log may hold the bytes as they were received until its newest segment is full");
         if damaged_segments(&core.wal_dir) {
             remark(
                 "damaged WAL segments (wal/*.corrupt) may hold rows; remove them by hand when they are of no more use",

@@ -75,6 +75,9 @@ pub(crate) async fn now(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Result<SweepR
     let mut report = SweepReport::default();
     // No flush is half-way while the head is held.
     let _head = tenant.head.lock().await;
+    if is_behind(core, tenant).await? {
+        return Ok(report);
+    }
     for dataset in Dataset::ALL {
         let folder = format!("{}/{dataset}", partition::tenant_dir(&tenant.id));
         let mut gone = core.store.list(&folder).await?;
@@ -102,6 +105,10 @@ pub(crate) async fn sweep(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Result<Swee
         if listed.is_empty() {
             continue;
         }
+        // Only who knows the whole log knows what is not in it.
+        if is_behind(core, tenant).await? {
+            return Ok(report);
+        }
         let live = live_objects(tenant, dataset).await?;
         let gone = listed.into_iter().filter(|listed| !live.contains(&listed.object));
         let (due, waiting) = split(core, tenant, gone.collect(), &mut unwanted);
@@ -114,6 +121,13 @@ pub(crate) async fn sweep(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Result<Swee
     }
     forget_quarantine(core, tenant).await?;
     Ok(report)
+}
+
+/// Whether there is an entry that this process does not know yet: one whose outcome it did not learn, or another's.
+/// The next commit reads it.
+async fn is_behind(core: &Core, tenant: &Tenant) -> Result<bool, Error> {
+    let next = partition::manifest_entry(&tenant.id, tenant.entry() + 1);
+    Ok(core.store.read(&next).await?.is_some())
 }
 
 /// The objects of a dataset that must stay: live files and their sidecars, and files that wait for their entry.
