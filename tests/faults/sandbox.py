@@ -12,7 +12,6 @@ from pathlib import Path
 from enter import CALLS
 
 HERE = Path(__file__).parent
-WATCHED = tuple(CALLS)
 
 
 def pretending(*calls: str) -> tuple[str, ...]:
@@ -23,7 +22,8 @@ def pretending(*calls: str) -> tuple[str, ...]:
 class Sandbox:
     """For one process; `prefix` and `pass_fds` are for its command."""
 
-    def __init__(self, watch=WATCHED):
+    def __init__(self, watched=tuple(CALLS)):
+        self.watched = watched
         theirs, entered = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, str(HERE / "supervisor.py"), str(theirs.fileno()), str(control.fileno())]
@@ -32,7 +32,7 @@ class Sandbox:
         control.close()
         self._entered = entered
         entered.set_inheritable(True)
-        options = {"watch": list(watch), "socket": entered.fileno()}
+        options = {"watch": list(watched), "socket": entered.fileno()}
         self.prefix = (sys.executable, str(HERE / "enter.py"), json.dumps(options))
         self.pass_fds = (entered.fileno(),)
         self.hits = []
@@ -49,7 +49,7 @@ class Sandbox:
         self._ask({"disarm": True})
 
     def go(self, error: str | None = None):
-        """Lets a held call go on, or fail."""
+        """Lets the call that is held longest go on, or fail."""
         self._ask({"go": error})
 
     def count(self) -> int:

@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+from collections import deque
 
 from enter import CALLS
 
@@ -52,7 +53,9 @@ def path_of(name, pid, arguments):
 class Supervisor:
     def __init__(self, entered, control):
         self.entered, self.control, self.listener = entered, control, None
-        self.rule, self.counted, self.done, self.held = None, 0, 0, None
+        self.rule, self.counted, self.done = None, 0, 0
+        # Threads may wait side by side; the first goes first.
+        self.held = deque()
 
     def run(self):
         poll = select.poll()
@@ -95,9 +98,8 @@ class Supervisor:
             self.counted = self.done = 0
         elif "disarm" in message:
             self.rule = None
-        elif "go" in message and self.held is not None:
-            self.answer(self.held, *self.failure(message["go"]))
-            self.held = None
+        elif "go" in message and self.held:
+            self.answer(self.held.popleft(), *self.failure(message["go"]))
         self.tell({"count": self.counted})
 
     def tell(self, message):
@@ -135,7 +137,7 @@ class Supervisor:
                 group = next(int(line.split()[1]) for line in status if line.startswith("Tgid:"))
             os.kill(group, signal.SIGKILL)
         elif action == "hold":
-            self.held = id
+            self.held.append(id)
         elif action == "pretend":
             self.answer(id, value=arguments[2] if name in LENGTHS else 0, flags=0)
         else:

@@ -24,7 +24,7 @@ CALLS = {
 AREAS = {"wal": "/data/wal", "files": "/(hour=|day=|late)", "manifest": "/manifest", "checkpoint": "/checkpoint"}
 ERRORS = ("EIO", "ENOSPC")
 RECOVERY_SECONDS = 10
-REFUSED = re.compile(r"^the server ended with code [13]: error\[(io|storage-[a-z]+)\]")
+REFUSED = re.compile(r"^the server ended with code [13]:.*error\[(io|disk-full|storage-[a-z]+)\]", re.DOTALL)
 
 
 def trial(data, serve, ledger, chance, case, pending):

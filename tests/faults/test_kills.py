@@ -10,44 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import stored
-from conftest import CONFIG, number
-from ledger import Ledger, Shortfall
-from load import Load
+from conftest import number
+from ledger import Shortfall
 from sandbox import Sandbox
+from work import WORK, crashed
 
-CALLS = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "openat", "fsync", "fdatasync", "ftruncate", "fallocate", "rename",
-         "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat")  # fmt: skip
 AT_ONCE = 2
 NEVER = 1 << 40
 
-# What is done with a crashed server's data directory.
-WORK = {
-    # Replays the log, writes files, commits them, and closes.
-    "recovery": ("sql", "-c", "SELECT 1"),
-}
-
-
-def prepared(place, serve, seed, seconds=1.0):
-    """A data directory as a crash under load leaves it, and the ledger of what has to be in it."""
-    ledger, data = Ledger(seed), place / "prepared" / "data"
-    server = serve(data, CONFIG)
-    load = Load(server.addresses["otlp-http"], ledger, seed)
-    time.sleep(seconds)
-    server.kill()
-    load.stop()
-    # What became of the last requests is settled once, on a copy.
-    copy = place / "settled"
-    shutil.copytree(data, copy)
-    rows = stored.rows(copy)
-    ledger.compare(rows)
-    ledger.resume(rows)
-    return data, ledger
-
-
 def killed_at(data, work, nth):
     """Does the work, and kills it before its nth call. Returns that call, `None` if it came to its end."""
-    sandbox = Sandbox(CALLS)
-    sandbox.arm(CALLS, f"{data}/", "kill", nth)
+    sandbox = Sandbox()
+    sandbox.arm(sandbox.watched, f"{data}/", "kill", nth)
     try:
         stored.run(*work, "--data-dir", data, prefix=sandbox.prefix, pass_fds=sandbox.pass_fds)
     except stored.Failed as failed:
@@ -81,7 +55,7 @@ def test_the_same_rows_after_a_kill_at_any_step(place, serve, chance, seed, name
     wanted, work, began = number("FAULTS_KILLS", 24), WORK[name], time.monotonic()
     kills, steps, described = 0, set(), 0
     while kills < wanted:
-        data, ledger = prepared(place, serve, chance.getrandbits(32))
+        data, ledger = crashed(place / "crashed", serve, chance.getrandbits(32))
         counted = place / "counted"
         shutil.copytree(data, counted)
         _, calls = killed_at(counted, work, NEVER)
@@ -92,15 +66,14 @@ def test_the_same_rows_after_a_kill_at_any_step(place, serve, chance, seed, name
             for hit in pool.map(lambda nth: try_kill(place, data, ledger, work, nth), points):  # noqa: B023
                 kills += hit is not None
                 steps.add(hit and hit["call"])
-        for folder in ("prepared", "settled", "counted"):
-            shutil.rmtree(place / folder)
+        shutil.rmtree(counted)
     print(f"kills in {name}: {kills} of at most {described} steps ({', '.join(sorted(filter(None, steps)))}), same rows,"
           f" {time.monotonic() - began:.0f} s, seed {seed}")  # fmt: skip
 
 
 def test_a_file_taken_away_is_missed(place, serve, seed):
     """The control: the comparison, or the binary, sees that one file of the many is gone."""
-    data, ledger = prepared(place, serve, seed)
+    data, ledger = crashed(place / "crashed", serve, seed)
     stored.run("sql", "-c", "SELECT 1", "--data-dir", data)
     next(data.rglob("*.parquet")).unlink()
     with pytest.raises((Shortfall, stored.Failed)):

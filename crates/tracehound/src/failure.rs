@@ -134,6 +134,9 @@ impl Failure {
             Storage::NewerFormat { .. } => {
                 Self::failed("storage-newer", message).hint("use the release that wrote it, or a newer one")
             }
+            Storage::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Self::new(Exit::Retryable, "disk-full", message).hint("free some space on that disk and try again")
+            }
             Storage::Io { .. } => {
                 Self::failed("io", message).hint("check that the directory exists and that you may write to it")
             }
