@@ -15,6 +15,9 @@ use crate::quantity::{duration, optional_duration, optional_size, size};
 pub struct CompactionConfig {
     /// Merge, sweep and apply retention in the background. Default true.
     pub background: bool,
+    /// How often it is looked whether there is something to merge or to remove. Default 5s.
+    #[serde(deserialize_with = "duration")]
+    pub interval: Duration,
     /// The size that merged files are kept below. Default 256MiB.
     #[serde(deserialize_with = "size")]
     pub file_bytes: usize,
@@ -85,6 +88,7 @@ impl Default for CompactionConfig {
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         Self {
             background: options.background,
+            interval: options.interval,
             file_bytes: bytes(options.compaction.file_bytes_max),
             memory_bytes: options.compaction.memory_bytes,
             closed_after: options.compaction.closed_after,
@@ -108,6 +112,7 @@ impl CompactionConfig {
         must(self.memory_bytes >= 16 << 20, "compaction.memory_bytes must be at least 16MiB");
         must((1..=100).contains(&self.busy_percent), "compaction.busy_percent must be 1 to 100");
         must(self.grace > query_timeout, "compaction.grace must be longer than limits.query_timeout");
+        must(self.interval >= Duration::from_millis(10), "compaction.interval must be at least 10ms");
         must(self.sweep_interval >= Duration::from_secs(1), "compaction.sweep_interval must be at least 1s");
     }
 
@@ -115,6 +120,7 @@ impl CompactionConfig {
     pub(super) fn options(&self, retention: &RetentionConfig) -> MaintenanceOptions {
         MaintenanceOptions {
             background: self.background,
+            interval: self.interval,
             sweep_interval: self.sweep_interval,
             grace: self.grace,
             compaction: CompactionOptions {
