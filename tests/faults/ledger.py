@@ -41,6 +41,10 @@ class Request:
     first: int
     count: int
 
+    @property
+    def ids(self) -> range:
+        return range(self.first, self.first + self.count)
+
 
 class Shortfall(AssertionError):
     """Something acknowledged is missing, or something is there that should not be."""
@@ -90,7 +94,7 @@ class Ledger:
 
     def message(self, request: Request) -> bytes:
         spans = []
-        for id in range(request.first, request.first + request.count):
+        for id in request.ids:
             name, user, route = self.span(id)
             # Two hours, so that a flush writes more than one file.
             start = self.base_ns + (id * 7_919_000_003) % (2 * HOUR_NS)
@@ -114,11 +118,10 @@ class Ledger:
             durable, requests, void = set(self.acknowledged[:acknowledged]), self.sent[:sent], set(self.void)
         missing, torn, lucky, spans = [], [], 0, 0
         for number, request in enumerate(requests):
-            ids = range(request.first, request.first + request.count)
-            there = sum(id in found for id in ids)
+            there = sum(id in found for id in request.ids)
             if number in durable:
                 spans += request.count
-                missing += [id for id in ids if id not in found]
+                missing += [id for id in request.ids if id not in found]
             elif there not in (0, request.count):
                 torn.append(number)
             elif there and number in void:

@@ -1,4 +1,4 @@
-"""Killed before every single call that changes a file, in every piece of work on files: the same rows, then and after it is done again.
+"""Killed before every single call that changes a file while files are written, merged and retired: the same rows, no orphans.
 
 The kill is exact, by the number of the call, and needs nothing in the server: a list of fail points would hold only
 the steps that somebody thought of.
@@ -11,39 +11,61 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import stored
 from conftest import number
-from ledger import Shortfall
+from ledger import Ledger, Shortfall
 from sandbox import Sandbox
-from work import WORK, crashed
+from work import WORK, Entries, Work, crashed, until_done
 
-AT_ONCE = 2
+AT_ONCE = number("FAULTS_CHECKERS", 2)
 NEVER = 1 << 40
 
-def killed_at(data, work, nth):
-    """Does the work, and kills it before its nth call. Returns that call, `None` if it came to its end."""
+
+def interrupted(serve, data, work: Work, nth: int):
+    """Lets a server do its work and kills it before its nth call. Returns that call, if it came to it, and their number."""
     sandbox = Sandbox()
     sandbox.arm(sandbox.watched, f"{data}/", "kill", nth)
     try:
-        stored.run(*work, "--data-dir", data, prefix=sandbox.prefix, pass_fds=sandbox.pass_fds)
-    except stored.Failed as failed:
-        if failed.code != -9:
+        server = serve(data, work.config, prefix=sandbox.prefix, pass_fds=sandbox.pass_fds)
+        if nth == NEVER:
+            until_done(server, data, work)
+        hit = sandbox.wait(5 if nth != NEVER else 0)
+        server.kill()
+    except AssertionError as ended:
+        # Killed before it was ready.
+        if "ended with code -9" not in str(ended):
             raise
+        hit = sandbox.wait(1)
     finally:
         sandbox.entered()
-    hit, calls = sandbox.wait(0.1), sandbox.count()
+    calls = sandbox.count()
     sandbox.close()
     return hit, calls
 
 
-def try_kill(place, data, ledger, work, nth):
+def check(data, ledger: Ledger, work: Work, after: set[str] | None):
+    """Each row at most once and as it was sent. None is missing, or, where rows may go, none that stays after all."""
+    rows = stored.rows(data)
+    if not work.removes:
+        ledger.compare(rows)
+        return
+    ids = [row[0] for row in rows]
+    assert len(ids) == len(set(ids)), "doubled"
+    before = {f"{id:016x}" for number_ in ledger.acknowledged for id in ledger.sent[number_].ids}
+    assert set(ids) <= before, "never stored before"
+    assert after is None or after <= set(ids), f"missing: {sorted(after - set(ids))[:10]}"
+
+
+def kill_once(place, serve, data, ledger, work: Work, after, nth):
     copy = place / f"killed-{nth}"
     shutil.copytree(data, copy)
-    hit, _ = killed_at(copy, work, nth)
+    hit, _ = interrupted(serve, copy, work, nth)
     try:
-        ledger.compare(stored.rows(copy))
-        stored.run(*work, "--data-dir", copy)
-        ledger.compare(stored.rows(copy))
-        leftovers = [path for path in copy.rglob("*") if path.suffix in (".tmp", ".corrupt")]
-        assert not leftovers, leftovers
+        check(copy, ledger, work, after)
+        server = serve(copy, work.config)
+        until_done(server, copy, work)
+        server.stop()
+        check(copy, ledger, work, after)
+        if after is not None:
+            assert {row[0] for row in stored.rows(copy)} == after
     except AssertionError as error:
         raise AssertionError(f"killed before {hit}: {error}") from error
     shutil.rmtree(copy)
@@ -52,29 +74,35 @@ def try_kill(place, data, ledger, work, nth):
 
 @pytest.mark.parametrize("name", WORK)
 def test_the_same_rows_after_a_kill_at_any_step(place, serve, chance, seed, name):
-    wanted, work, began = number("FAULTS_KILLS", 24), WORK[name], time.monotonic()
-    kills, steps, described = 0, set(), 0
+    wanted, work, began = number("FAULTS_KILLS", 10), WORK[name], time.monotonic()
+    kills, most, calls_seen = 0, 0, set()
     while kills < wanted:
         data, ledger = crashed(place / "crashed", serve, chance.getrandbits(32))
-        counted = place / "counted"
-        shutil.copytree(data, counted)
-        _, calls = killed_at(counted, work, NEVER)
-        assert calls, "the work changes no file"
-        described = max(described, calls)
+        whole = place / "whole"
+        shutil.copytree(data, whole)
+        _, calls = interrupted(serve, whole, work, NEVER)
+        after = {row[0] for row in stored.rows(whole)} if work.removes else None
+        most = max(most, calls)
         points = chance.sample(range(1, calls + 1), min(calls, wanted - kills))
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for hit in pool.map(lambda nth: try_kill(place, data, ledger, work, nth), points):  # noqa: B023
-                kills += hit is not None
-                steps.add(hit and hit["call"])
-        shutil.rmtree(counted)
-    print(f"kills in {name}: {kills} of at most {described} steps ({', '.join(sorted(filter(None, steps)))}), same rows,"
+            trials = [pool.submit(kill_once, place, serve, data, ledger, work, after, nth) for nth in points]
+            for trial in trials:
+                if hit := trial.result():
+                    kills += 1
+                    calls_seen.add(hit["call"])
+        shutil.rmtree(whole)
+    print(f"kills in {name}: {kills} of at most {most} steps ({', '.join(sorted(calls_seen))}), same rows, no orphans,"
           f" {time.monotonic() - began:.0f} s, seed {seed}")  # fmt: skip
 
 
-def test_a_file_taken_away_is_missed(place, serve, seed):
-    """The control: the comparison, or the binary, sees that one file of the many is gone."""
+def test_a_file_taken_away_is_missed_and_one_left_behind_is_seen(place, serve, seed):
+    """The control: the comparison, or the binary, sees that one file of many is gone, and an orphan is told from a live file."""
     data, ledger = crashed(place / "crashed", serve, seed)
     stored.run("sql", "-c", "SELECT 1", "--data-dir", data)
-    next(data.rglob("*.parquet")).unlink()
+    assert not Entries(data).superfluous()
+    live = next(data.rglob("*.parquet"))
+    orphan = shutil.copy(live, live.with_name("01M82KDHHBAHNWKJ056KZ1526M.parquet"))
+    assert [path.rsplit("/", 1)[1] for path in Entries(data).superfluous()] == [orphan.name]
+    live.unlink()
     with pytest.raises((Shortfall, stored.Failed)):
         ledger.compare(stored.rows(data))
