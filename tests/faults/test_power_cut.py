@@ -77,13 +77,13 @@ def cut_power(place, serve, chance, seed, cuts_wanted, prefix=()):
     with ThreadPoolExecutor(CHECKERS) as checkers:
         while done < cuts_wanted:
             ledger, pending = Ledger(chance.getrandbits(62)), []
-            image = rig.folder / f"disk-{done}.img"
-            disk = Ext4(image, rig.folder / f"disk-{done}", make="192M")
+            image, make = rig.folder / f"disk-{done}.img", "192M"
             for _ in range(HISTORIES_PER_DISK):
+                disk = Ext4(image, rig.folder / "disk", make)
                 cuts, pending = history(rig, serve, ledger, image, disk, chance, prefix, pending)
                 disk.unmount()
                 last, at = cuts[-1]
-                outcomes = [checkers.submit(check, rig, ledger, copy, at) for copy, at in cuts]
+                outcomes = [checkers.submit(check, rig, ledger, *cut) for cut in cuts]
                 for (copy, _), outcome in zip(cuts, outcomes, strict=True):
                     done += 1
                     error = outcome.exception()
@@ -94,10 +94,8 @@ def cut_power(place, serve, chance, seed, cuts_wanted, prefix=()):
                     break
                 # The next life begins where the power went last, as machines do.
                 image.unlink()
-                image = last
-                disk = Ext4(image, disk.folder)
-                survivors = outcomes[-1].result()
-                ledger.resume(survivors, at)
+                image, make = last, None
+                ledger.resume(outcomes[-1].result(), at)
                 pending = [request for request in pending if request < at[1]]
             for left in rig.folder.glob("*.img"):
                 left.unlink()

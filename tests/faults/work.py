@@ -38,7 +38,7 @@ class Work:
 WORK = {
     "flush": Work("flush", CONFIG),
     "compaction": Work("compact", CONFIG + EAGER),
-    "retention": Work("retain", CONFIG + EAGER + '[retention.spans]\nage = "1h"\n', removes=True),
+    "retention": Work("retain", CONFIG + EAGER + '[retention.spans]\nsize = "128KiB"\n', removes=True),
 }
 
 
