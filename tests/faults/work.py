@@ -37,7 +37,6 @@ class Work:
 
 WORK = {
     "flush": Work("flush", CONFIG),
-    "compaction": Work("compact", CONFIG + EAGER),
     "retention": Work("retain", CONFIG + EAGER + '[retention.spans]\nsize = "128KiB"\n', removes=True),
 }
 
