@@ -1,5 +1,6 @@
 mod core;
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -17,7 +18,7 @@ use crate::recent::{self, Begin, Figures, PayloadHash};
 use crate::store::{Store, create_dirs};
 use crate::wal::writer::{Request, Writer};
 use crate::wal::{frame, identity};
-use crate::{Decode, Error, Needles, Options, Snapshot, Status, flush, maintenance, open};
+use crate::{Decode, Error, ManifestEntry, Needles, Options, Snapshot, Status, flush, maintenance, open, upkeep};
 
 /// Bodies from this size on are hashed off the runtime's threads.
 const HASH_INLINE_BYTES_MAX: usize = 256 << 10;
@@ -38,6 +39,7 @@ struct Inner {
     writer: Mutex<Option<JoinHandle<()>>>,
     flusher: tokio::task::JoinHandle<()>,
     maintainer: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    upkeep: tokio::task::JoinHandle<()>,
 }
 
 /// What became of a payload. For a recognised retry: what became of the first.
@@ -79,12 +81,14 @@ impl Engine {
         let flusher = flush::run(Arc::downgrade(&core), Arc::clone(&core.wake));
         let background = core.options.maintenance.background;
         let maintainer = background.then(|| tokio::spawn(maintenance::run(Arc::downgrade(&core))));
+        let upkeep = upkeep::run(Arc::downgrade(&core));
         let inner = Inner {
             core,
             requests: Mutex::new(Some(sender)),
             writer: Mutex::new(Some(writer)),
             flusher: tokio::spawn(flusher),
             maintainer: Mutex::new(maintainer),
+            upkeep: tokio::spawn(upkeep),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -160,8 +164,9 @@ impl Engine {
         match self.inner.core.find_tenant(tenant) {
             Some(tenant) => tenant.snapshot(),
             None => Snapshot {
-                tenant: tenant.clone(),
+                entries: self.inner.core.entries(tenant),
                 state: State::new(tenant.clone(), self.inner.core.directory),
+                base_damaged: Arc::default(),
                 as_of: None,
                 rows: Default::default(),
                 quarantine: Arc::default(),
@@ -198,12 +203,25 @@ impl Engine {
         manifest::entry_at(&core.entries(tenant), found.entry(), time_ns).await
     }
 
-    /// Reads the entries that other processes wrote to a shared store. Without one there are none.
+    /// Entries of a tenant's manifest, in order; those that do not exist are left out. Each is read from the store, so ask
+    /// for a few thousand at most.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] and [`Error::Io`] if they cannot be read; what was known stays.
-    pub async fn refresh(&self, _tenant: &TenantId) -> Result<(), Error> {
-        Ok(())
+    /// As [`entry_at`](Self::entry_at).
+    pub async fn entries(&self, tenant: &TenantId, range: RangeInclusive<u64>) -> Result<Vec<ManifestEntry>, Error> {
+        let core = &self.inner.core;
+        let latest = core.find_tenant(tenant).map_or(0, |tenant| tenant.entry());
+        let (entries, range) = (core.entries(tenant), (*range.start()).max(1)..=(*range.end()).min(latest));
+        manifest::entries(&entries, range).await
+    }
+
+    /// Reads the entries that other processes wrote to a shared store, unless that was done within the last second.
+    /// Without a shared store there are none.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Io`] and [`Error::Unavailable`] if they cannot be read; what was known stays.
+    pub async fn refresh(&self, tenant: &TenantId) -> Result<(), Error> {
+        upkeep::refresh(&self.inner.core, tenant).await
     }
 
     /// All tenants that ever sent something, by name.
@@ -252,7 +270,9 @@ impl Engine {
         };
         inner.flusher.abort();
         inner.stop_maintenance().await;
+        inner.upkeep.abort();
         let outcome = outcome.and(self.flush_all().await);
+        upkeep::checkpoints_on_close(&inner.core).await;
         lock(&inner.core.lock).take();
         outcome
     }
@@ -273,6 +293,7 @@ impl Engine {
             wal_bytes,
             wal_segments,
             memtable_bytes: core.budget.bytes(),
+            segment_cache_bytes: core.segments.bytes(),
             last_flush_ns: (last_flush_ns != i64::MIN).then_some(last_flush_ns),
             poisoned: core.poison(),
             flush_failures: core.flush_failures.load(Ordering::Acquire),
@@ -322,6 +343,7 @@ impl Drop for Inner {
         if let Some(maintainer) = lock(&self.maintainer).as_ref() {
             maintainer.abort();
         }
+        self.upkeep.abort();
     }
 }
 
@@ -377,5 +399,9 @@ async fn hash_of(payload: &Payload) -> Result<PayloadHash, Error> {
     hashed.await.map_err(Error::internal)
 }
 
+#[cfg(test)]
+mod shared_tests;
+#[cfg(test)]
+mod start_tests;
 #[cfg(test)]
 mod tests;

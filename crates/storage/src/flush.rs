@@ -100,7 +100,7 @@ async fn piece(
     head: &mut manifest::Head,
     sealed: &Arc<Sealed>,
 ) -> Result<(), Error> {
-    let Some((from, to)) = sealed.table.sequences else {
+    let Some((from, to)) = sealed.table.sequences() else {
         return Err(Error::internal("sealed rows without frames"));
     };
     let prepared = sealed.prepared().clone();
@@ -126,7 +126,7 @@ async fn piece(
     };
     let now_ns = core.now_ns();
     let since_ns = now_ns.saturating_sub(core.retry_window_ns);
-    let recent = sealed.table.payloads.iter().filter(|payload| payload.t.0 >= since_ns);
+    let recent = sealed.table.payloads().filter(|payload| payload.t.0 >= since_ns);
     let intent = Intent {
         tenant: tenant.id.clone(),
         operation: Operation::Flush,
@@ -138,14 +138,20 @@ async fn piece(
         reason: None,
         erasure: None,
     };
-    let attempt = manifest::attempt(&core.entries(&tenant.id), head, &intent, now_ns).await;
-    core.show(tenant, head);
+    let entries = &tenant.entries;
+    let attempt = manifest::attempt(entries, head, &intent, now_ns).await;
+    let followed = match attempt {
+        Ok(Attempt::Overtaken) => manifest::follow(entries, head, u64::MAX, |_| {}).await,
+        _ => Ok(()),
+    };
+    core.show(tenant, head).await;
+    followed?;
     match attempt? {
         Attempt::Committed(entry) => tracing::debug!(
             tenant = %tenant.id, entry = entry.entry, files = entry.add.len(),
             rows = sealed.table.rows(), "flushed",
         ),
-        // The rows are still sealed, so the caller comes back with them.
+        // What of the rows is still not in files is still sealed, so the caller comes back with it.
         Attempt::Overtaken => {}
     }
     Ok(())

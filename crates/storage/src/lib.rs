@@ -22,6 +22,7 @@ mod flush;
 mod lock;
 mod maintenance;
 mod manifest;
+mod manifest_entry;
 mod memtable;
 mod open;
 mod options;
@@ -33,6 +34,7 @@ mod store;
 mod tenant;
 #[cfg(test)]
 mod testing;
+mod upkeep;
 mod wal;
 
 pub use data_file::{DataFile, Origin, SidecarRef};
@@ -45,6 +47,7 @@ pub use maintenance::{
     Quarantined, RestoreOptions, RestoreReport, RetentionLimits, RetentionOptions, RetentionPolicy, RetentionReport,
     RetiredFile, Subject, SweepReport, VerifyOptions, VerifyProgress, VerifyReport, backup, restore,
 };
+pub use manifest_entry::{EntryErasure, EntryFile, ManifestEntry};
 pub use options::{Clock, Decode, Options};
 pub use snapshot::{Snapshot, Totals};
 pub use status::{Damage, ReplayStatus, Status, TenantStatus};

@@ -15,22 +15,41 @@ const MERGED_BYTES_MAX: usize = 16 << 20;
 
 /// The unflushed rows of a tenant, in sequence order, with what a flush has to
 /// say about them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Memtable {
     datasets: [Batches; 4],
-    /// The first and the last sequence of the frames behind the rows.
-    pub(crate) sequences: Option<(u64, u64)>,
-    /// The payloads behind the rows.
-    pub(crate) payloads: Vec<Payload>,
+    /// The frames behind the rows, in sequence order.
+    frames: Vec<Frame>,
     /// When the first rows came, nanoseconds.
     pub(crate) since_ns: i64,
     bytes: usize,
 }
 
+/// A frame, and what it brought.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    pub(crate) sequence: u64,
+    pub(crate) payload: Payload,
+    /// How many rows it brought to which datasets; none once they turned out to be elsewhere.
+    pub(crate) rows: [(Dataset, usize); 2],
+    /// Its payload is in an entry of another writer: it has to be covered, but not stored.
+    pub(crate) is_elsewhere: bool,
+}
+
+/// What becomes of a frame in memory when another's entry comes into view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Stays,
+    /// Its rows are in the entry's files, under another frame.
+    Elsewhere,
+    /// The entry covers the frame itself.
+    Covered,
+}
+
 /// The rows of one dataset. Small batches are merged as they come, 32 of a
 /// kind at a time, so that a table of many one-row batches is a few dozen
 /// batches and each row is copied at most three times.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Batches {
     batches: Vec<RecordBatch>,
     /// How often the rows of each batch were merged, or as if they had been.
@@ -38,27 +57,73 @@ struct Batches {
 }
 
 impl Memtable {
-    /// Appends rows. Batches are not empty checked: empty ones are left out.
-    pub(crate) fn insert(&mut self, dataset: Dataset, batch: RecordBatch) {
-        if batch.num_rows() == 0 {
-            return;
+    /// Appends a frame with its rows.
+    pub(crate) fn insert(&mut self, sequence: u64, payload: Payload, rows: [(Dataset, RecordBatch); 2], now_ns: i64) {
+        if self.frames.is_empty() {
+            self.since_ns = now_ns;
         }
-        self.bytes += batch.get_array_memory_size();
-        let (freed, taken) = self.datasets[dataset as usize].push(batch);
-        self.bytes = (self.bytes + taken).saturating_sub(freed);
-    }
-
-    /// Notes the frame that rows came from.
-    pub(crate) fn note(&mut self, sequence: u64, payload: Payload, now_ns: i64) {
-        match &mut self.sequences {
-            Some((_, last)) => *last = sequence,
-            None => {
-                self.sequences = Some((sequence, sequence));
-                self.since_ns = now_ns;
+        self.bytes += size_of::<Frame>() + payload.m.len();
+        let counts = [0, 1].map(|place| (rows[place].0, rows[place].1.num_rows()));
+        self.frames.push(Frame { sequence, payload, rows: counts, is_elsewhere: false });
+        for (dataset, batch) in rows {
+            if batch.num_rows() > 0 {
+                self.bytes += batch.get_array_memory_size();
+                let (freed, taken) = self.datasets[dataset as usize].push(batch);
+                self.bytes = (self.bytes + taken).saturating_sub(freed);
             }
         }
-        self.bytes += size_of::<Payload>() + payload.m.len();
-        self.payloads.push(payload);
+    }
+
+    /// Appends a frame whose payload is in an entry of another writer.
+    pub(crate) fn insert_elsewhere(&mut self, sequence: u64, payload: Payload, now_ns: i64) {
+        let none = [(Dataset::IngestRejects, 0); 2];
+        if self.frames.is_empty() {
+            self.since_ns = now_ns;
+        }
+        self.bytes += size_of::<Frame>() + payload.m.len();
+        self.frames.push(Frame { sequence, payload, rows: none, is_elsewhere: true });
+    }
+
+    /// Takes rows out that came into files by another's entry. Memory is given back when the rest is flushed.
+    pub(crate) fn cut(&mut self, fate: impl Fn(&Frame) -> Fate) {
+        let mut kept: [Vec<(usize, usize)>; 4] = Default::default();
+        let mut at = [0; 4];
+        for frame in &self.frames {
+            let stays = fate(frame) == Fate::Stays;
+            for (dataset, rows) in frame.rows {
+                let place = dataset as usize;
+                if stays && rows > 0 {
+                    kept[place].push((at[place], rows));
+                }
+                at[place] += rows;
+            }
+        }
+        for (dataset, kept) in self.datasets.iter_mut().zip(kept) {
+            dataset.keep(&kept);
+        }
+        self.frames.retain_mut(|frame| {
+            let fate = fate(frame);
+            if fate == Fate::Elsewhere {
+                frame.is_elsewhere = true;
+                frame.rows = frame.rows.map(|(dataset, _)| (dataset, 0));
+            }
+            fate != Fate::Covered
+        });
+    }
+
+    /// The frames behind the rows, in sequence order.
+    pub(crate) fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// The payloads that a flush stores.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = &Payload> {
+        self.frames.iter().filter(|frame| !frame.is_elsewhere).map(|frame| &frame.payload)
+    }
+
+    /// The first and the last sequence of the frames behind the rows.
+    pub(crate) fn sequences(&self) -> Option<(u64, u64)> {
+        Some((self.frames.first()?.sequence, self.frames.last()?.sequence))
     }
 
     /// The memory it takes.
@@ -68,7 +133,7 @@ impl Memtable {
 
     /// Whether no frame went into it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.sequences.is_none()
+        self.frames.is_empty()
     }
 
     /// The rows of a dataset, in sequence order.
@@ -119,6 +184,30 @@ impl Batches {
             self.levels.push(level + 1);
         }
         (freed, taken)
+    }
+}
+
+impl Batches {
+    /// Keeps these rows only: rising ranges of first row and number of rows.
+    fn keep(&mut self, kept: &[(usize, usize)]) {
+        let rows: usize = self.batches.iter().map(RecordBatch::num_rows).sum();
+        if kept.iter().map(|(_, rows)| rows).sum::<usize>() == rows {
+            return;
+        }
+        let mut left = Vec::new();
+        let mut start = 0;
+        for batch in &self.batches {
+            let end = start + batch.num_rows();
+            for (first, rows) in kept {
+                let (from, to) = (start.max(*first), end.min(first + rows));
+                if from < to {
+                    left.push(batch.slice(from - start, to - from));
+                }
+            }
+            start = end;
+        }
+        self.levels = vec![LEVELS; left.len()];
+        self.batches = left;
     }
 }
 

@@ -1,23 +1,24 @@
-//! What a start does before the first append: manifests, orphans, replay.
+//! What a start does before the first append: manifests, then replay.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tracehound_schema::{DecodeLimits, Decoded, Payload, TenantId};
 
 use crate::engine::Core;
-use crate::manifest::{self, Entries};
+use crate::manifest;
 use crate::recent::{self, Figures, PayloadHash};
-use crate::store::{Store, TEMPORARY_SUFFIX};
+use crate::store::Store;
+use crate::tenant::Tenant;
 use crate::wal::replay::{self, Event};
 use crate::wal::{Segment, frame};
 use crate::{Damage, Decode, Error, flush, maintenance, partition};
 
 /// How many frames are decoded at once.
 const DECODES_AT_ONCE: usize = 2;
+const TENANTS_AT_ONCE: usize = 16;
 
 /// Where appends go on: the number of their segment and their first sequence.
 pub(crate) struct Next {
@@ -51,26 +52,34 @@ pub(crate) async fn recover(core: &Arc<Core>, decode: Decode) -> Result<Next, Er
 
 /// Loads all tenants; returns the greatest sequence that any entry covers.
 async fn manifests(core: &Arc<Core>) -> Result<Option<u64>, Error> {
-    let since_ns = core.now_ns().saturating_sub(core.retry_window_ns);
+    let tenants = stream::iter(tenants(&core.store).await?).map(async |id| tenant(core, id).await);
+    let mut tenants = std::pin::pin!(tenants.buffer_unordered(TENANTS_AT_ONCE));
     let mut covered_max = None;
-    for id in tenants(&core.store).await? {
-        let entries = Entries { store: core.store.clone(), tenant: id.clone() };
-        let loaded = manifest::load(&entries, core.directory, since_ns).await?;
-        covered_max = covered_max.max(loaded.sequence_max);
-        let removed = remove_orphans(&core.store, &id, &loaded.named).await?;
-        core.status_at_start(|replay, _| replay.orphans_removed += removed);
-        let quarantine = maintenance::load_quarantine(&core.store, &id).await?;
-        let tenant = core.add_tenant(id, loaded.head);
-        tenant.set_quarantine(quarantine);
-        for payload in loaded.payloads {
-            let figures = Figures { accepted: payload.a, rejected: payload.r, message: payload.m.into() };
-            core.recent.remember((tenant.number, payload.h), payload.t.0, figures);
-        }
+    while let Some(tenant) = tenants.try_next().await? {
+        covered_max = covered_max.max(tenant.committed_through());
     }
     Ok(covered_max)
 }
 
-async fn tenants(store: &Store) -> Result<Vec<TenantId>, Error> {
+/// Loads a tenant, unless it is known.
+pub(crate) async fn tenant(core: &Arc<Core>, id: TenantId) -> Result<Arc<Tenant>, Error> {
+    let since_ns = core.now_ns().saturating_sub(core.retry_window_ns);
+    let loaded = manifest::load(&core.entries(&id), core.directory, since_ns).await?;
+    for (path, detail) in loaded.damage {
+        core.status_at_start(|_, damage| damage.push(Damage { path, detail }));
+    }
+    let quarantine = maintenance::load_quarantine(&core.store, &id).await?;
+    let tenant = core.add_tenant(id, loaded.head);
+    tenant.set_quarantine(quarantine);
+    for payload in loaded.payloads {
+        let figures = Figures { accepted: payload.a, rejected: payload.r, message: payload.m.into() };
+        core.recent.remember((tenant.number, payload.h), payload.t.0, figures);
+    }
+    Ok(tenant)
+}
+
+/// The tenants that have a folder in the store.
+pub(crate) async fn tenants(store: &Store) -> Result<Vec<TenantId>, Error> {
     let mut tenants = Vec::new();
     for name in store.folders("").await? {
         match partition::tenant_of_dir(&name) {
@@ -79,25 +88,6 @@ async fn tenants(store: &Store) -> Result<Vec<TenantId>, Error> {
         }
     }
     Ok(tenants)
-}
-
-/// Removes what a crash left of files that no entry came to name. In a store
-/// that others write to, such a file may be on its way into an entry.
-async fn remove_orphans(store: &Store, tenant: &TenantId, named: &HashSet<String>) -> Result<u64, Error> {
-    if store.is_shared() {
-        return Ok(0);
-    }
-    let dir = partition::tenant_dir(tenant);
-    let mut removed = 0;
-    for found in store.list(&dir).await? {
-        let Some(below) = found.object.strip_prefix(&dir).and_then(|below| below.strip_prefix('/')) else { continue };
-        if below.ends_with(TEMPORARY_SUFFIX) || (below.ends_with(".parquet") && !named.contains(below)) {
-            tracing::info!(path = %store.name(&found.object).display(), "removing a file that was never committed");
-            store.delete(&found.object).await?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
 }
 
 /// What decoding makes of a frame.

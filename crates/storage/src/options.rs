@@ -35,6 +35,8 @@ pub struct Options {
     pub group_commit_delay: Duration,
     /// How long a byte-identical retry is recognised, by receive time.
     pub retry_window: Duration,
+    /// The most bytes that parts of manifests, loaded for queries, may take in memory.
+    pub segment_cache_bytes: u64,
     /// The limits that `decode` is called with for payloads of this process, kept in the WAL.
     pub decode_limits: DecodeLimits,
     /// How files are looked after once they are flushed.
@@ -59,6 +61,7 @@ impl Options {
             flush_age_quiet: Duration::from_secs(60),
             group_commit_delay: Duration::from_millis(2),
             retry_window: Duration::from_secs(600),
+            segment_cache_bytes: 64 << 20,
             decode_limits: DecodeLimits::default(),
             maintenance: MaintenanceOptions::default(),
             clock,

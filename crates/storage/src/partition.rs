@@ -15,9 +15,19 @@ pub(crate) fn tenant_of_dir(name: &str) -> Option<TenantId> {
     name.strip_prefix(TENANT_PREFIX)?.parse().ok()
 }
 
-/// The folder of a tenant's manifest.
-pub(crate) fn manifest_dir(tenant: &TenantId) -> String {
-    format!("{TENANT_PREFIX}{tenant}/manifest")
+/// The folder of a tenant's checkpoints.
+pub(crate) fn checkpoint_dir(tenant: &TenantId) -> String {
+    format!("{TENANT_PREFIX}{tenant}/checkpoint")
+}
+
+/// The root of the checkpoint that is as of an entry.
+pub(crate) fn checkpoint_root(tenant: &TenantId, entry: u64) -> String {
+    format!("{TENANT_PREFIX}{tenant}/checkpoint/{entry:020}.json")
+}
+
+/// The path of an object below a folder; empty if it is not there.
+pub(crate) fn below<'a>(folder: &str, object: &'a str) -> &'a str {
+    object.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default()
 }
 
 /// A manifest entry.

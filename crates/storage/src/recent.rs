@@ -100,9 +100,22 @@ impl Recent {
     ) {
         match &outcome {
             Ok(figures) => self.remember(key, received_at_ns, figures.clone()),
-            Err(_) => drop(self.lock().slots.remove(&key)),
+            Err(_) => {
+                let mut inner = self.lock();
+                // Another writer may have stored it meanwhile.
+                if let Some(Slot::InFlight(_)) = inner.slots.get(&key) {
+                    inner.slots.remove(&key);
+                }
+            }
         }
         waiting.send_replace(Some(outcome));
+    }
+
+    /// Whether a payload is known to be stored.
+    pub(crate) fn is_stored(&self, key: Key, received_at_ns: i64) -> bool {
+        let inner = self.lock();
+        let Some(Slot::Done { received_at_ns: first_ns, .. }) = inner.slots.get(&key) else { return false };
+        received_at_ns.abs_diff(*first_ns) <= self.window_ns.unsigned_abs()
     }
 
     /// Remembers a stored payload, of this run or of an earlier one.

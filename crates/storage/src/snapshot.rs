@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use object_store::path::Path;
 use tracehound_schema::{Dataset, Hour, TenantId};
 
-use crate::manifest::State;
+use crate::manifest::{self, Entries, State, Wanted};
 use crate::{DataFile, Error};
 
 /// Damaged files that must not be read, with what is wrong with them.
@@ -15,10 +17,12 @@ pub(crate) type Quarantine = HashMap<Path, Arc<str>>;
 /// What a tenant's data was at one instant: the live files as of one manifest
 /// entry and the rows that were not flushed by then. Every row is in exactly
 /// one of the two.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Snapshot {
-    pub(crate) tenant: TenantId,
+    pub(crate) entries: Entries,
     pub(crate) state: State,
+    /// Set where the checkpoint that the state stands on turns out to be damaged.
+    pub(crate) base_damaged: Arc<AtomicBool>,
     pub(crate) as_of: Option<u64>,
     pub(crate) rows: [Vec<RecordBatch>; 4],
     pub(crate) quarantine: Arc<Quarantine>,
@@ -38,7 +42,7 @@ pub struct Totals {
 impl Snapshot {
     /// Whose data it is.
     pub fn tenant(&self) -> &TenantId {
-        &self.tenant
+        &self.entries.tenant
     }
 
     /// The manifest entry that it is as of; 0 when there is none.
@@ -66,22 +70,43 @@ impl Snapshot {
     /// included), in the order of the entries that added them.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] and [`Error::Io`] if what the manifest says of them cannot be read.
+    /// [`Error::Corrupt`], [`Error::Io`] and [`Error::Unavailable`] if what the manifest says of them cannot be read.
     pub async fn files(&self, dataset: Dataset, event_time: RangeInclusive<i64>) -> Result<Vec<Arc<DataFile>>, Error> {
-        let wanted = |file: &&Arc<DataFile>| {
-            meet(&event_time, file.event_time) && self.as_of.is_none_or(|entry| file.commits.0 <= entry)
-        };
-        Ok(self.state.files(dataset).iter().filter(wanted).cloned().collect())
+        let wanted = Wanted { event_time, commit_max: self.as_of };
+        let mut again = None;
+        loop {
+            let state = again.as_ref().unwrap_or(&self.state);
+            match state.files(&self.entries, dataset, &wanted).await {
+                Err(error) => again = Some(self.without_checkpoint(state, error).await?),
+                found => return found,
+            }
+        }
     }
 
-    /// The last entry that touched each hour of a range; hours that none touched are left out.
+    /// The last entry that touched each hour of a range, which should be short; hours that none touched are left out.
     ///
     /// # Errors
     /// As [`files`](Self::files).
     pub async fn versions(&self, dataset: Dataset, hours: RangeInclusive<Hour>) -> Result<BTreeMap<Hour, u64>, Error> {
-        let mut found = BTreeMap::new();
-        self.state.versions(dataset).collect(&hours, &mut found);
-        Ok(found)
+        let mut again = None;
+        loop {
+            let state = again.as_ref().unwrap_or(&self.state);
+            match state.versions(&self.entries, dataset, &hours).await {
+                Err(error) => again = Some(self.without_checkpoint(state, error).await?),
+                found => return found,
+            }
+        }
+    }
+
+    /// What the log itself says, where the checkpoint that a state stands on turned out to be damaged.
+    async fn without_checkpoint(&self, state: &State, error: Error) -> Result<State, Error> {
+        let Error::Corrupt { path, detail } = &error else { return Err(error) };
+        if state.base().entry == 0 {
+            return Err(error);
+        }
+        tracing::error!(path = %path.display(), detail, "a checkpoint is damaged; reading the log instead");
+        self.base_damaged.store(true, Ordering::Release);
+        Ok(manifest::load_again(&self.entries, state).await?.state)
     }
 
     /// Why a file must not be read; `None` if it may.
@@ -90,21 +115,11 @@ impl Snapshot {
     }
 }
 
-/// Whether two ranges of times, ends included, have one in common.
-fn meet(range: &RangeInclusive<i64>, (least, greatest): (i64, i64)) -> bool {
-    !range.is_empty() && least <= *range.end() && *range.start() <= greatest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::meet;
-
-    #[test]
-    fn ranges_meet_at_their_ends() {
-        assert!([(20, 30), (0, 10), (12, 13), (0, 30)].into_iter().all(|found| meet(&(10..=20), found)));
-        assert!([(21, 30), (0, 9)].into_iter().all(|found| !meet(&(10..=20), found)));
-        #[expect(clippy::reversed_empty_ranges, reason = "the empty range is the case")]
-        let empty = i64::MAX..=i64::MIN;
-        assert!(!meet(&empty, (i64::MIN, i64::MAX)));
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entries, as_of, state, .. } = self;
+        let mut shown = f.debug_struct("Snapshot");
+        shown.field("tenant", &entries.tenant).field("entry", &state.entry()).field("as_of", as_of);
+        shown.finish_non_exhaustive()
     }
 }

@@ -14,6 +14,8 @@ pub struct Status {
     pub wal_segments: usize,
     /// Bytes of unflushed rows, and of payloads on their way to becoming such.
     pub memtable_bytes: usize,
+    /// Bytes of the parts of manifests that are kept in memory for queries.
+    pub segment_cache_bytes: u64,
     /// When the last flush was committed, nanoseconds.
     pub last_flush_ns: Option<i64>,
     /// Why writes are refused until restart; `None` when they are not.
@@ -42,8 +44,6 @@ pub struct ReplayStatus {
     pub frames_covered: u64,
     /// Bytes of torn, never acknowledged tails that were cut.
     pub bytes_cut: u64,
-    /// Files cut short by a crash that were removed from the store.
-    pub orphans_removed: u64,
 }
 
 /// A damaged file.

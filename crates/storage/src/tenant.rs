@@ -1,25 +1,36 @@
 //! One tenant's data in memory: what the manifest says, and what is not in it yet.
 
+mod commit;
+mod show;
+
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use tracehound_schema::{Dataset, TenantId};
 use ulid::Ulid;
 
+pub(crate) use self::commit::{Change, Committed};
 use crate::engine::Core;
-use crate::manifest::{self, Attempt, Erasure, Head, Intent, Operation, Removed, State, Writer};
+use crate::manifest::{self, Entries, Head, State};
 use crate::memtable::Memtable;
 use crate::snapshot::Quarantine;
-use crate::{Error, Snapshot, TenantStatus, partition};
+use crate::{Snapshot, TenantStatus, partition};
 
 /// A tenant.
 pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     /// Its number in this process.
     pub(crate) number: u32,
-    /// The end of its manifest; held by the one flush that may be under way.
+    /// Its manifest.
+    pub(crate) entries: Entries,
+    /// The end of its manifest; held by the one commit that may be under way.
     pub(crate) head: tokio::sync::Mutex<Head>,
+    checkpointing: tokio::sync::Mutex<()>,
+    /// Set where the checkpoint that the state stands on turns out to be damaged.
+    base_damaged: Arc<AtomicBool>,
     visible: Mutex<Visible>,
 }
 
@@ -31,6 +42,8 @@ struct Visible {
     sealed: VecDeque<Arc<Sealed>>,
     active: Memtable,
     quarantine: Arc<Quarantine>,
+    /// When what other processes wrote was read.
+    followed: Option<Instant>,
     flush_failures: u32,
     flush_not_before_ns: i64,
     flush_error: Option<String>,
@@ -51,33 +64,6 @@ pub(crate) struct Prepared {
     pub(crate) files: Vec<manifest::File>,
 }
 
-/// A change of the live files that is not a flush. Trying the same one again never commits it twice.
-#[derive(Debug, Clone)]
-pub(crate) struct Change {
-    /// A new id for each change.
-    pub(crate) commit: Ulid,
-    pub(crate) operation: Operation,
-    pub(crate) add: Vec<manifest::File>,
-    pub(crate) remove: Vec<Removed>,
-    /// Why, for people.
-    pub(crate) reason: Option<String>,
-    pub(crate) erasure: Option<Erasure>,
-}
-
-impl Change {
-    /// A change that adds and removes files.
-    pub(crate) fn new(operation: Operation, add: Vec<manifest::File>, remove: Vec<Removed>) -> Self {
-        Self { commit: Ulid::new(), operation, add, remove, reason: None, erasure: None }
-    }
-}
-
-/// The entry that a change became.
-#[derive(Debug, Clone)]
-pub(crate) struct Committed {
-    pub(crate) entry: u64,
-    pub(crate) files: Vec<manifest::File>,
-}
-
 /// How full and how old a tenant's unsealed rows are.
 pub(crate) struct Load {
     pub(crate) bytes: usize,
@@ -85,37 +71,48 @@ pub(crate) struct Load {
 }
 
 impl Tenant {
-    pub(crate) fn new(id: TenantId, number: u32, head: Head) -> Self {
+    pub(crate) fn new(entries: Entries, number: u32, head: Head) -> Self {
         let visible = Visible {
             state: head.state.clone(),
             sealed: VecDeque::new(),
             active: Memtable::default(),
             quarantine: Arc::default(),
+            followed: None,
             flush_failures: 0,
             flush_not_before_ns: i64::MIN,
             flush_error: None,
         };
-        Self { id, number, head: head.into(), visible: visible.into() }
+        Self {
+            id: entries.tenant.clone(),
+            number,
+            entries,
+            head: head.into(),
+            checkpointing: tokio::sync::Mutex::default(),
+            base_damaged: Arc::default(),
+            visible: visible.into(),
+        }
     }
 
-    /// Makes a frame's rows visible. Returns the memtable bytes before and
-    /// after, and whether rows were sealed because there are `flush_bytes` of them.
+    /// Makes a frame's rows visible, unless another writer's entry has them. Returns the memtable bytes before and
+    /// after, and whether rows were sealed because there are enough of them.
     pub(crate) fn insert(
         &self,
+        core: &Core,
         sequence: u64,
         payload: manifest::Payload,
         rows: [(Dataset, RecordBatch); 2],
-        now_ns: i64,
-        flush_bytes: usize,
     ) -> (usize, usize, bool) {
+        let now_ns = core.now_ns();
         let mut visible = self.lock();
         let before = visible.active.bytes();
-        for (dataset, batch) in rows {
-            visible.active.insert(dataset, batch);
+        // Asked under the lock: an entry that comes into view later finds the rows in the table.
+        if core.recent.is_stored((self.number, payload.h), payload.t.0) {
+            visible.active.insert_elsewhere(sequence, payload, now_ns);
+        } else {
+            visible.active.insert(sequence, payload, rows, now_ns);
         }
-        visible.active.note(sequence, payload, now_ns);
         let after = visible.active.bytes();
-        let full = after >= flush_bytes;
+        let full = after >= core.options.flush_bytes;
         if full {
             visible.seal();
         }
@@ -149,68 +146,6 @@ impl Tenant {
     pub(crate) fn wants_flush(&self, now_ns: i64) -> bool {
         let visible = self.lock();
         !visible.sealed.is_empty() && visible.flush_not_before_ns <= now_ns
-    }
-
-    /// Makes the entries visible that the head went over: sealed rows are swapped for the files that they became.
-    pub(crate) fn show(&self, head: &mut Head) -> Vec<Arc<Sealed>> {
-        let mut visible = self.lock();
-        visible.state = head.state.clone();
-        let mut flushed = Vec::new();
-        for seen in head.unseen.drain(..) {
-            let is_it = |sealed: &Arc<Sealed>| {
-                sealed.prepared().as_ref().is_some_and(|prepared| prepared.commit == seen.writer.commit)
-            };
-            if let Some(at) = visible.sealed.iter().position(is_it) {
-                flushed.extend(visible.sealed.remove(at));
-            }
-        }
-        if !flushed.is_empty() {
-            visible.flush_failures = 0;
-            visible.flush_not_before_ns = i64::MIN;
-            visible.flush_error = None;
-        }
-        flushed
-    }
-
-    /// Commits a change that is not a flush, and makes it visible.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if a file to be removed is no longer live: discard what was prepared and look again. Others:
-    /// the outcome may be open; the files of [`Change::add`] must stay where they are, and the same change may be tried again.
-    pub(crate) async fn commit(&self, core: &Core, change: Change) -> Result<Committed, Error> {
-        let intent = Intent {
-            tenant: self.id.clone(),
-            operation: change.operation,
-            writer: Writer { epoch: core.epoch, commit: change.commit },
-            add: change.add,
-            remove: change.remove,
-            wal: None,
-            payloads: Vec::new(),
-            reason: change.reason,
-            erasure: change.erasure,
-        };
-        let entries = core.entries(&self.id);
-        let mut head = self.head.lock().await;
-        loop {
-            if let Some(detail) = core.poison() {
-                return Err(Error::Poisoned { detail });
-            }
-            if let Some(removed) = intent.remove.iter().find(|removed| !head.state.has(removed)) {
-                return Err(Error::Conflict { detail: format!("{:?} is no longer live", removed.path) });
-            }
-            let attempt = manifest::attempt(&entries, &mut head, &intent, core.now_ns()).await;
-            core.show(self, &mut head);
-            match attempt {
-                Ok(Attempt::Committed(entry)) => return Ok(Committed { entry: entry.entry, files: entry.add }),
-                Ok(Attempt::Overtaken) => {}
-                Err(error) => {
-                    if let Error::Poisoned { detail } = &error {
-                        core.set_poison(detail.clone());
-                    }
-                    return Err(error);
-                }
-            }
-        }
     }
 
     /// The damaged files that must not be read.
@@ -250,8 +185,9 @@ impl Tenant {
         let tables = || visible.sealed.iter().map(|sealed| &sealed.table).chain([&visible.active]);
         let rows = Dataset::ALL.map(|dataset| tables().flat_map(|table| table.batches(dataset)).cloned().collect());
         Snapshot {
-            tenant: self.id.clone(),
+            entries: self.entries.clone(),
             state: visible.state.clone(),
+            base_damaged: Arc::clone(&self.base_damaged),
             as_of: None,
             rows,
             quarantine: Arc::clone(&visible.quarantine),
@@ -276,11 +212,6 @@ impl Tenant {
             found.extend(paths.flatten().map(|path| format!("{dir}/{path}")));
         }
         found
-    }
-
-    /// The files as they are now.
-    pub(crate) fn state(&self) -> State {
-        self.lock().state.clone()
     }
 
     /// Its state, for people.

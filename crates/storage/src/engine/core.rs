@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use crate::budget::Budget;
 use crate::lock::Lock;
-use crate::manifest::{self, Entries, Head, State, Time};
+use crate::manifest::{self, Entries, Head, SegmentCache, State, Time};
 use crate::memtable::shrunk;
 use crate::recent::{Figures, PayloadHash, Recent};
 use crate::store::Store;
@@ -30,6 +30,8 @@ pub(crate) struct Core {
     /// The id of this process start.
     pub(crate) epoch: Ulid,
     pub(crate) store: Store,
+    /// Parts of manifests that were used lately.
+    pub(crate) segments: SegmentCache,
     pub(crate) ledger: Ledger,
     pub(crate) recent: Recent,
     pub(crate) needles: Needles,
@@ -69,6 +71,7 @@ impl Core {
             directory,
             epoch: Ulid::new(),
             store,
+            segments: SegmentCache::new(options.segment_cache_bytes),
             ledger: Ledger::default(),
             recent: Recent::new(nanos(options.retry_window)),
             needles: Needles::default(),
@@ -114,7 +117,8 @@ impl Core {
     pub(crate) fn add_tenant(&self, id: TenantId, head: Head) -> Arc<Tenant> {
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let number = u32::try_from(tenants.len()).unwrap_or(u32::MAX);
-        let tenant = tenants.entry(id.clone()).or_insert_with(|| Arc::new(Tenant::new(id, number, head)));
+        let tenant =
+            tenants.entry(id.clone()).or_insert_with(|| Arc::new(Tenant::new(self.entries(&id), number, head)));
         Arc::clone(tenant)
     }
 
@@ -159,30 +163,31 @@ impl Core {
         note: manifest::Payload,
         rows: [(Dataset, arrow::array::RecordBatch); 2],
     ) {
-        let (now_ns, flush_bytes) = (self.now_ns(), self.options.flush_bytes);
-        let (before, after, full) = tenant.insert(sequence, note, rows, now_ns, flush_bytes);
+        let (before, after, full) = tenant.insert(self, sequence, note, rows);
         self.budget.change(before, after);
         if full || self.budget.is_pressed() {
             self.wake.notify_one();
         }
     }
 
-    /// The manifest entries of a tenant.
+    /// The manifest of a tenant.
     pub(crate) fn entries(&self, tenant: &TenantId) -> Entries {
-        Entries { store: self.store.clone(), tenant: tenant.clone() }
+        Entries { store: self.store.clone(), tenant: tenant.clone(), segments: self.segments.clone() }
     }
 
-    /// Makes the entries visible that a tenant's head went over, and removes the WAL segments that they made superfluous.
-    pub(crate) fn show(&self, tenant: &Tenant, head: &mut Head) {
-        let flushed = tenant.show(head);
-        if flushed.is_empty() {
-            return;
+    /// Makes the entries visible that a tenant's head went over, and removes what they made superfluous: WAL segments,
+    /// and files that no entry will name.
+    pub(crate) async fn show(&self, tenant: &Tenant, head: &mut Head) {
+        let shown = tenant.show(self, head);
+        if !shown.flushed.is_empty() || shown.freed_bytes > 0 {
+            self.budget.change(shown.freed_bytes, 0);
+            for sealed in shown.flushed {
+                self.budget.change(sealed.table.bytes(), 0);
+            }
+            self.last_flush_ns.store(self.now_ns(), Ordering::Release);
+            self.ledger.reclaim(|tenant| self.committed_through(tenant));
         }
-        for sealed in flushed {
-            self.budget.change(sealed.table.bytes(), 0);
-        }
-        self.last_flush_ns.store(self.now_ns(), Ordering::Release);
-        self.ledger.reclaim(|tenant| self.committed_through(tenant));
+        self.discard(tenant, &shown.unused).await;
     }
 
     /// Counts a failed flush.

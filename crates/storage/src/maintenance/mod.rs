@@ -72,4 +72,3 @@ impl Maintenance<'_> {
         self.core().find_tenant(id).ok_or_else(|| Error::NoSuchTenant { tenant: id.clone() })
     }
 }
-

@@ -167,16 +167,8 @@ impl Entry {
     /// [`Error::NewerFormat`] if a newer release wrote it, [`Error::Corrupt`]
     /// if it breaks the format; `path` names it in either.
     pub(crate) fn decode(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
+        let format = check_format(path, bytes, FORMAT)?;
         let corrupt = |detail: String| Error::corrupt(path, detail);
-        let Format { format } = serde_json::from_slice(bytes).map_err(|e| corrupt(format!("no format: {e}")))?;
-        if format > FORMAT {
-            let path = path.to_owned();
-            return Err(Error::NewerFormat { path, found: format.to_string(), supported: FORMAT });
-        }
         let entry: Self = match format {
             1 => serde_json::from_slice(bytes),
             _ => serde_json::from_slice(&seal::open(bytes).map_err(corrupt)?),
@@ -189,13 +181,31 @@ impl Entry {
     }
 }
 
+/// The format version that JSON says it has.
+///
+/// # Errors
+/// [`Error::NewerFormat`] if it is newer than `supported`, [`Error::Corrupt`] if there is none.
+pub(crate) fn check_format(path: &Path, bytes: &[u8], supported: u32) -> Result<u32, Error> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let found: Result<Format, _> = serde_json::from_slice(bytes);
+    let Format { format } = found.map_err(|e| Error::corrupt(path, format!("no format: {e}")))?;
+    if format > supported {
+        return Err(Error::NewerFormat { path: path.to_owned(), found: format.to_string(), supported });
+    }
+    Ok(format)
+}
+
 /// SHA-256 of an entry's bytes, lowercase hex.
 pub(crate) fn hash(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
 impl File {
-    fn check(&self) -> Result<(), String> {
+    /// Checks what a file says of itself.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let Self { path, .. } = self;
         for path in [path].into_iter().chain(self.sidecar.as_ref().map(|sidecar| &sidecar.path)) {
             let inside = ObjectPath::parse(path).is_ok_and(|parsed| parsed.as_ref() == path)
@@ -208,10 +218,45 @@ impl File {
         if self.commits.is_some_and(|(least, greatest)| least > greatest) {
             return Err(format!("file {path:?} has a range of commits that ends before it starts"));
         }
+        let of_its_day = match partition::Part::of_path(path) {
+            Some(partition::Part::Wide) => true,
+            Some(day) => [self.hours.0, self.hours.1].map(partition::Part::of_hour) == [day, day],
+            None => false,
+        };
+        if !of_its_day {
+            return Err(format!("file {path:?} holds hours that its folder does not say"));
+        }
         if self.hours.0 > self.hours.1 || self.event_time.0 > self.event_time.1 {
             return Err(format!("file {path:?} has a range that ends before it starts"));
         }
         Ok(())
+    }
+
+    /// A live file as an entry would name it.
+    pub(crate) fn of(tenant: &TenantId, file: &DataFile) -> Self {
+        let folder = partition::tenant_dir(tenant);
+        let path = |path: &ObjectPath| partition::below(&folder, path.as_ref()).to_owned();
+        let sidecar = |SidecarRef { path: object, bytes, sha256 }: &SidecarRef| Sidecar {
+            path: path(object),
+            bytes: *bytes,
+            sha256: sha256.clone(),
+        };
+        Self {
+            dataset: file.dataset,
+            path: path(&file.path),
+            bytes: file.bytes,
+            rows: file.rows,
+            sha256: file.sha256.clone(),
+            hours: file.hours,
+            event_time: (Time(file.event_time.0), Time(file.event_time.1)),
+            ingest_time: (Time(file.ingest_time.0), Time(file.ingest_time.1)),
+            sort: file.sort.clone(),
+            schema: file.schema_version,
+            mapping: file.mapping_version,
+            origin: file.origin,
+            sidecar: file.sidecar.as_ref().map(sidecar),
+            commits: file.has_commit_column.then_some(file.commits),
+        }
     }
 
     /// The file as readers know it.
@@ -243,15 +288,15 @@ impl File {
     }
 }
 
-mod ulid_text {
+pub(crate) mod ulid_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
     use ulid::Ulid;
 
-    pub(super) fn serialize<S: Serializer>(id: &Ulid, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(id: &Ulid, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(id)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ulid, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ulid, D::Error> {
         let text = String::deserialize(deserializer)?;
         Ulid::from_string(&text).map_err(|_| D::Error::custom(format!("{text:?} is not a ULID")))
     }

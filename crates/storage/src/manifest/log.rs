@@ -1,16 +1,23 @@
 //! The commit protocol: how an intent becomes an entry, exactly once, over a
 //! store whose answers may be lost.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use bytes::Bytes;
-use tracehound_schema::TenantId;
+use tracehound_schema::{Dataset, TenantId};
+use ulid::Ulid;
 
 use super::entry::{Entry, Erasure, File, Operation, Payload, Removed, WalRange, Writer, hash};
+use super::segment::{Segment, SegmentRef};
 use super::time::Time;
-use super::{FORMAT, State};
+use super::{FORMAT, SegmentCache, State};
+use crate::partition::Part;
 use crate::store::Store;
 use crate::{Error, partition};
 
 const ATTEMPTS_PER_ENTRY: u32 = 3;
+const CHANGES_KEPT: usize = 64;
 
 /// Where entries are kept.
 pub(crate) trait EntryStore: Sync {
@@ -18,6 +25,12 @@ pub(crate) trait EntryStore: Sync {
     fn create(&self, entry: u64, bytes: Bytes) -> impl Future<Output = Result<(), Error>> + Send;
     /// Reads an entry; what is returned is durable. `None` if there is none.
     fn read(&self, entry: u64) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+    /// A segment of a checkpoint.
+    fn segment(
+        &self,
+        key: (Dataset, Part),
+        segment: &SegmentRef,
+    ) -> impl Future<Output = Result<Arc<Segment>, Error>> + Send;
     /// How messages name an entry.
     fn path(&self, entry: u64) -> std::path::PathBuf;
 }
@@ -29,6 +42,8 @@ pub(crate) struct Head {
     pub(crate) state: State,
     /// Entries that the head went over and that snapshots do not see yet.
     pub(crate) unseen: Vec<Seen>,
+    /// The latest intents that were no flushes, with the entry of each: the answer to one whose outcome was open.
+    pub(super) changes: VecDeque<(Ulid, u64)>,
 }
 
 /// What is to be committed. Committing the same intent again never commits it twice.
@@ -87,7 +102,7 @@ pub(crate) async fn attempt(
     let mut attempts = 0;
     loop {
         let Err(failure) = store.create(number, bytes.clone()).await else {
-            head.advance(store, &entry, &bytes)?;
+            head.advance(store, &entry, &bytes).await?;
             return Ok(Attempt::Committed(entry));
         };
         if let Error::Poisoned { .. } = failure {
@@ -101,7 +116,7 @@ pub(crate) async fn attempt(
             continue;
         };
         let entry = Entry::decode(&store.path(number), &found)?;
-        head.advance(store, &entry, &found)?;
+        head.advance(store, &entry, &found).await?;
         if entry.writer.commit == intent.writer.commit {
             return Ok(Attempt::Committed(entry));
         }
@@ -113,39 +128,59 @@ pub(crate) async fn attempt(
 impl Head {
     /// The end of an empty log.
     pub(crate) fn new(state: State) -> Self {
-        Self { hash: None, state, unseen: Vec::new() }
+        Self { hash: None, state, unseen: Vec::new(), changes: VecDeque::new() }
     }
 
     /// Applies the entry behind the head, after checking that it belongs there.
-    pub(crate) fn advance(&mut self, store: &impl EntryStore, entry: &Entry, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) async fn advance(&mut self, store: &impl EntryStore, entry: &Entry, bytes: &[u8]) -> Result<(), Error> {
         let path = store.path(self.state.entry() + 1);
         if entry.previous != self.hash {
             return Err(Error::corrupt(&path, "the hash of the entry before does not match"));
         }
-        self.state.apply(entry).map_err(|detail| Error::corrupt(&path, detail))?;
+        let found = self.state.find(store, &entry.remove).await?;
+        let mut removed = Vec::with_capacity(found.len());
+        for (file, wanted) in found.into_iter().zip(&entry.remove) {
+            let not_live = || Error::corrupt(&path, format!("entry removes {:?}, which is not live", wanted.path));
+            removed.push(file.ok_or_else(not_live)?);
+        }
+        self.state.apply(entry, &removed).map_err(|detail| Error::corrupt(&path, detail))?;
         self.hash = Some(hash(bytes));
         self.unseen.push(Seen::of(entry));
+        if entry.operation != Operation::Flush {
+            self.changes.truncate(CHANGES_KEPT - 1);
+            self.changes.push_front((entry.writer.commit, entry.entry));
+        }
         Ok(())
     }
 }
 
-/// What others than the log have to know of an entry.
+impl Head {
+    /// The entry of a change that this head went over lately.
+    pub(crate) fn entry_of(&self, commit: Ulid) -> Option<u64> {
+        self.changes.iter().find(|(found, _)| *found == commit).map(|(_, entry)| *entry)
+    }
+}
+
+/// What those who hold unflushed rows have to know of an entry.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) writer: Writer,
+    pub(crate) wal: Option<WalRange>,
     pub(crate) payloads: Vec<Payload>,
 }
 
 impl Seen {
     fn of(entry: &Entry) -> Self {
-        Self { writer: entry.writer, payloads: entry.payloads.clone() }
+        Self { writer: entry.writer, wal: entry.wal, payloads: entry.payloads.clone() }
     }
 }
 
-/// The entries of a tenant in a store.
+/// The entries and checkpoints of a tenant in a store.
+#[derive(Clone)]
 pub(crate) struct Entries {
     pub(crate) store: Store,
     pub(crate) tenant: TenantId,
+    pub(crate) segments: SegmentCache,
 }
 
 impl Entries {
@@ -161,6 +196,10 @@ impl EntryStore for Entries {
 
     async fn read(&self, entry: u64) -> Result<Option<Bytes>, Error> {
         self.store.read(&self.object(entry)).await
+    }
+
+    async fn segment(&self, key: (Dataset, Part), segment: &SegmentRef) -> Result<Arc<Segment>, Error> {
+        self.segments.get(&self.store, &self.tenant, key, segment).await
     }
 
     fn path(&self, entry: u64) -> std::path::PathBuf {

@@ -1,18 +1,44 @@
 //! Looking into a log, without following it.
 
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt, TryStreamExt};
+
 use super::Entry;
+use super::entry::hash;
 use super::log::EntryStore;
-use crate::Error;
+use crate::{Error, ManifestEntry};
+
+const READS_AT_ONCE: usize = 16;
 
 /// Reads an entry that is known to exist.
 ///
 /// # Errors
 /// [`Error::Corrupt`] if it is missing or damaged.
 pub(crate) async fn entry(entries: &impl EntryStore, number: u64) -> Result<Entry, Error> {
-    let path = entries.path(number);
-    let bytes = entries.read(number).await?;
-    let bytes = bytes.ok_or_else(|| Error::corrupt(&path, "the entry is missing, though later ones exist"))?;
-    Entry::decode(&path, &bytes)
+    Entry::decode(&entries.path(number), &bytes(entries, number).await?)
+}
+
+/// Entries that are known to exist, in order.
+///
+/// # Errors
+/// As [`entry`].
+pub(crate) async fn entries(
+    entries: &impl EntryStore,
+    range: RangeInclusive<u64>,
+) -> Result<Vec<ManifestEntry>, Error> {
+    let reads = stream::iter(range).map(async |number| {
+        let bytes = bytes(entries, number).await?;
+        let entry = Entry::decode(&entries.path(number), &bytes)?;
+        Ok(ManifestEntry::new(&entry, hash(&bytes)))
+    });
+    reads.buffered(READS_AT_ONCE).try_collect().await
+}
+
+async fn bytes(entries: &impl EntryStore, number: u64) -> Result<Bytes, Error> {
+    let missing = || Error::corrupt(&entries.path(number), "the entry is missing, though later ones exist");
+    entries.read(number).await?.ok_or_else(missing)
 }
 
 /// The last of the entries 1 to `latest` that was written at or before a time; 0 if none was.

@@ -39,6 +39,23 @@ impl Versions {
         self.ranges.push((first, last, entry));
     }
 
+    /// Whether nothing was touched.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hours.is_empty() && self.ranges.is_empty()
+    }
+
+    /// The hours as ranges of neighbours that have the same version.
+    pub(crate) fn hours_as_ranges(&self) -> Vec<(Hour, Hour, u64)> {
+        let mut ranges: Vec<(Hour, Hour, u64)> = Vec::new();
+        for (hour, entry) in &self.hours {
+            match ranges.last_mut() {
+                Some((_, last, version)) if version == entry && following(*last) == Some(*hour) => *last = *hour,
+                _ => ranges.push((*hour, *hour, *entry)),
+            }
+        }
+        ranges
+    }
+
     /// Notes what a later part of the log touched.
     pub(crate) fn extend(&mut self, later: &Self) {
         self.hours.extend(&later.hours);
