@@ -286,7 +286,9 @@ impl Entries {
         let len = self.len;
         let absent = |index: usize| new_null_array(overflow.value_fields[index].data_type(), len);
         let text = match self.text {
-            Some(text) => text.finish().and_then(|(ends, bytes, nulls)| Ok(array(StringArray::try_new(ends, bytes, nulls)?)))?,
+            Some(text) => {
+                text.finish().and_then(|(ends, bytes, nulls)| Ok(array(StringArray::try_new(ends, bytes, nulls)?)))?
+            }
             None => absent(0),
         };
         let int = match self.int {
@@ -302,7 +304,9 @@ impl Entries {
             None => absent(3),
         };
         let other = match self.other {
-            Some(other) => other.finish().and_then(|(ends, bytes, nulls)| Ok(array(BinaryArray::try_new(ends, bytes, nulls)?)))?,
+            Some(other) => {
+                other.finish().and_then(|(ends, bytes, nulls)| Ok(array(BinaryArray::try_new(ends, bytes, nulls)?)))?
+            }
             None => absent(4),
         };
         let columns = vec![text, int, double, bool, other];
