@@ -31,6 +31,8 @@ pub struct Options {
     pub flush_age_busy: Duration,
     /// The age at which any rows are flushed.
     pub flush_age_quiet: Duration,
+    /// The most bytes of bloom filters that are kept in memory to find ids.
+    pub needles_bytes_max: u64,
     /// How long a group commit waits for appends that are on their way; a lone one never waits.
     pub group_commit_delay: Duration,
     /// How long a byte-identical retry is recognised, by receive time.
@@ -59,6 +61,7 @@ impl Options {
             flush_bytes: 64 << 20,
             flush_age_busy: Duration::from_secs(10),
             flush_age_quiet: Duration::from_secs(60),
+            needles_bytes_max: 64 << 20,
             group_commit_delay: Duration::from_millis(2),
             retry_window: Duration::from_secs(600),
             segment_cache_bytes: 64 << 20,

@@ -97,3 +97,10 @@ pub(crate) fn following(hour: Hour) -> Option<Hour> {
     let next = Hour::containing(hour.end_ns());
     (next > hour).then_some(next)
 }
+
+/// A new file for rows of the day that begins with this hour; below the tenant's folder.
+pub(crate) fn day_file(dataset: Dataset, first: Hour, id: Ulid) -> String {
+    let hour = first.to_string();
+    let day = hour.split('T').next().unwrap_or_default();
+    format!("{dataset}/day={day}/{id}.parquet")
+}

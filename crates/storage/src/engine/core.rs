@@ -70,11 +70,11 @@ impl Core {
             wal_dir,
             directory,
             epoch: Ulid::new(),
+            needles: Needles::new(store.clone(), options.needles_bytes_max),
             store,
             segments: SegmentCache::new(options.segment_cache_bytes),
             ledger: Ledger::default(),
             recent: Recent::new(nanos(options.retry_window)),
-            needles: Needles::default(),
             maintenance: Arc::default(),
             budget: Arc::new(Budget::new(options.memtable_bytes_max)),
             arriving: AtomicUsize::new(0),
@@ -200,7 +200,9 @@ impl Core {
         let dir = partition::tenant_dir(&tenant.id);
         for file in files {
             // Best effort: the next start removes what is left.
-            let _ = self.store.delete(&format!("{dir}/{}", file.path)).await;
+            for path in [Some(&file.path), file.sidecar.as_ref().map(|sidecar| &sidecar.path)].into_iter().flatten() {
+                let _ = self.store.delete(&format!("{dir}/{path}")).await;
+            }
         }
     }
 

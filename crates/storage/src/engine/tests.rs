@@ -478,7 +478,7 @@ async fn invariant_2_published_files_and_entries_never_change() {
         append(&engine, spans("acme", &[&format!("{round}.2")])).await.unwrap();
         engine.close().await.unwrap();
         let now = contents(&dir.path().join("store"));
-        assert_eq!(now.len(), published.len() + 4, "two entries, two files");
+        assert_eq!(now.len(), published.len() + 6, "two entries, two files, two sidecars");
         assert!(published.iter().all(|(name, bytes)| now.get(name) == Some(bytes)));
         published = now;
     }
