@@ -57,7 +57,12 @@ fn carried(error: &DataFusionError) -> Option<Error> {
             return Some(error.clone());
         }
         if let Some(found) = at.downcast_ref::<FileError>() {
-            return Some(Error::Corrupt { file: found.file.clone(), detail: found.detail.clone() });
+            let (file, detail) = (found.file.clone(), found.detail.clone());
+            return Some(if found.is_unavailable {
+                Error::Unavailable { detail: format!("{file}: {detail}") }
+            } else {
+                Error::Corrupt { file, detail }
+            });
         }
         source = match at.downcast_ref::<DataFusionError>() {
             Some(DataFusionError::External(inner)) => Some(inner.as_ref()),

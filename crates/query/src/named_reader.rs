@@ -24,6 +24,8 @@ pub(crate) struct FileError {
     pub(crate) file: String,
     /// What is wrong with it.
     pub(crate) detail: String,
+    /// The store did not give it; the file itself may be well.
+    pub(crate) is_unavailable: bool,
 }
 
 impl FileError {
@@ -79,15 +81,26 @@ struct NamedReader {
 }
 
 fn named(file: &str, error: ParquetError) -> ParquetError {
-    let detail = if is_missing(&error) { "it does not exist".to_owned() } else { first_line(&error.to_string()) };
-    ParquetError::External(Box::new(FileError { file: file.to_owned(), detail }))
+    use object_store::Error as Store;
+    let (detail, is_unavailable) = match store_error(&error) {
+        Some(Store::NotFound { .. }) => ("it does not exist".to_owned(), false),
+        // The local disk reports a file that is too short in this way.
+        Some(Store::Generic { store: "LocalFileSystem", .. }) => (first_line(&error.to_string()), false),
+        Some(Store::Generic { .. } | Store::PermissionDenied { .. } | Store::Unauthenticated { .. }) => {
+            // It may name hosts and buckets, which are nothing for a client.
+            tracing::warn!(file, %error, "the store does not give a file");
+            ("the store does not answer".to_owned(), true)
+        }
+        _ => (first_line(&error.to_string()), false),
+    };
+    ParquetError::External(Box::new(FileError { file: file.to_owned(), detail, is_unavailable }))
 }
 
-fn is_missing(error: &ParquetError) -> bool {
+fn store_error(error: &ParquetError) -> Option<&object_store::Error> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = source {
-        if matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. })) {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         if let Some(ParquetError::External(inner)) = error.downcast_ref() {
             source = Some(inner.as_ref());
@@ -95,7 +108,7 @@ fn is_missing(error: &ParquetError) -> bool {
         }
         source = error.source();
     }
-    false
+    None
 }
 
 fn first_line(text: &str) -> String {
