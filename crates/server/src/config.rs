@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, every key optional, unknown keys refused.
 
 mod maintenance;
+mod store;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -12,6 +13,7 @@ use tracehound_schema::{DecodeLimits, TenantId};
 use tracehound_storage::{Clock, Options};
 
 pub use self::maintenance::{CompactionConfig, KeepConfig, RetentionConfig, TenantRetentionConfig};
+pub use self::store::StoreConfig;
 use crate::Error;
 use crate::quantity::{duration, optional_size, size};
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub compaction: CompactionConfig,
     /// What it removes as it grows old or large.
     pub retention: RetentionConfig,
+    /// Where it keeps files and manifests.
+    pub store: StoreConfig,
     /// Who may use it. Without keys everybody who reaches it may.
     pub keys: Vec<KeyConfig>,
 }
@@ -220,6 +224,7 @@ impl Config {
         must(storage.wal_segment_bytes >= 1 << 12, "storage.wal_segment_bytes must be at least 4KiB");
         must(storage.wal_bytes >= 1 << 20, "storage.wal_bytes must be at least 1MiB");
         self.compaction.check(limits.query_timeout, |problem| must(false, problem));
+        self.store.check(&mut must);
         let mut seen = std::collections::HashSet::new();
         for key in &self.keys {
             let hash = hex::decode(&key.sha256).unwrap_or_default();
@@ -265,6 +270,7 @@ impl Config {
         options.flush_age_quiet = self.storage.flush_age_quiet;
         options.decode_limits = self.decode_limits();
         options.maintenance = self.compaction.options(&self.retention);
+        options.store = self.store.options();
         options
     }
 
@@ -330,6 +336,24 @@ mod tests {
         assert_eq!(own.datasets.len(), 1);
         let limits = own.datasets[&tracehound_schema::Dataset::Spans];
         assert_eq!(limits.max_age, Some(Duration::from_secs(90 * 86_400)));
+    }
+
+    #[test]
+    fn a_store_is_named_by_its_url() {
+        let problems = |text: &str| {
+            let config: Config = toml::from_str(text).expect("well-formed");
+            config.check().err().unwrap_or_default().join("; ")
+        };
+        let s3 = "[store]\nurl = \"s3://bucket/prefix\"\nendpoint = \"http://127.0.0.1:9000\"\ncache = \"1GiB\"";
+        assert_eq!(problems(s3), "");
+        let options = toml::from_str::<Config>(s3).expect("well-formed").store.options();
+        assert_eq!(options.url.map(|url| url.to_string()).as_deref(), Some("s3://bucket/prefix"));
+        assert_eq!(options.cache_bytes, 1 << 30);
+        assert!(problems("[store]\nurl = \"/srv/data\"").contains("is not a URL"));
+        assert!(problems("[store]\nurl = \"http://bucket\"").contains("begins with s3://"));
+        assert!(problems("[store]\nregion = \"eu-1\"").contains("store.url is missing"));
+        assert!(problems("[store]\ncache = 5").contains("store.cache"));
+        assert!(toml::from_str::<Config>("[store]\nbucket = \"x\"").is_err());
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod telemetry;
 pub use app::{decoder, system_clock};
 pub use config::{
     CompactionConfig, Config, KeepConfig, KeyConfig, LimitsConfig, ListenConfig, RetentionConfig, StorageConfig,
-    TenantRetentionConfig,
+    StoreConfig, TenantRetentionConfig,
 };
 pub use error::Error;
 pub use ingest::{Accepted, IngestError, Ingester};

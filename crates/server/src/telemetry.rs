@@ -81,6 +81,20 @@ impl Counters {
         }
         text.family("tracehound_flush_failures_total", "counter", "Flushes that failed; each is tried again.");
         text.sample("tracehound_flush_failures_total", "", status.flush_failures);
+        if let Some(cache) = &status.store.cache {
+            text.family("tracehound_cache_bytes", "gauge", "Bytes that the read cache of the store takes.");
+            text.sample("tracehound_cache_bytes", "", cache.bytes);
+            let counters = [
+                ("tracehound_cache_hits_total", "Chunks that were read from the cache.", cache.hits),
+                ("tracehound_cache_misses_total", "Chunks that had to be fetched.", cache.misses),
+                ("tracehound_cache_damaged_total", "Chunks that did not check and were fetched again.", cache.damaged),
+                ("tracehound_cache_fetched_bytes_total", "Bytes fetched from the store.", cache.fetched_bytes),
+            ];
+            for (name, help, value) in counters {
+                text.family(name, "counter", help);
+                text.sample(name, "", value);
+            }
+        }
         text.0
     }
 

@@ -15,7 +15,7 @@ use crate::lock::Lock;
 use crate::manifest::{self, State};
 use crate::memtable::shrunk;
 use crate::recent::{self, Begin, Figures, PayloadHash};
-use crate::store::{Store, create_dirs};
+use crate::store::{Claim, Store, create_dirs};
 use crate::wal::writer::{Request, Writer};
 use crate::wal::{frame, identity};
 use crate::{Decode, Error, ManifestEntry, Needles, Options, Snapshot, Status, flush, maintenance, open, upkeep};
@@ -68,7 +68,8 @@ impl Engine {
         let wal_dir = options.data_dir.join("wal");
         create_dirs(&wal_dir)?;
         let directory = identity(&wal_dir)?;
-        let store = Store::open(&options.store, &options.data_dir)?;
+        let claim = Claim { holder: options.holder.clone(), directory, clock: options.clock.clone() };
+        let store = Store::open(&options.store, &options.data_dir, claim).await?;
         let core = Arc::new(Core::new(options, lock, wal_dir, directory, store));
         let next = open::recover(&core, decode).await?;
         let (sender, receiver) = mpsc::channel();
@@ -273,6 +274,7 @@ impl Engine {
         inner.upkeep.abort();
         let outcome = outcome.and(self.flush_all().await);
         upkeep::checkpoints_on_close(&inner.core).await;
+        inner.core.store.close().await;
         lock(&inner.core.lock).take();
         outcome
     }
@@ -298,6 +300,7 @@ impl Engine {
             poisoned: core.poison(),
             flush_failures: core.flush_failures.load(Ordering::Acquire),
             retries_forgotten: core.recent.forgotten(),
+            store: core.store.status(),
             replay,
             damage,
             maintenance: core.maintenance.status(),

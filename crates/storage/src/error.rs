@@ -63,6 +63,26 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The store cannot be used as configured: change the configuration.
+    #[error("store \"{store}\" cannot be used: {detail}")]
+    StoreUnusable {
+        /// Its URL.
+        store: String,
+        /// Why.
+        detail: String,
+    },
+    /// Another process writes to a store that must have one writer only.
+    #[error("store \"{store}\" has another writer, {holder}, and must have only one: {why}")]
+    StoreHeld {
+        /// Its URL.
+        store: String,
+        /// Who has it.
+        holder: String,
+        /// What the probe of the store found.
+        why: String,
+        /// After how many seconds the store is free if the other writer is dead.
+        wait_seconds: u64,
+    },
     /// An object that was to be created is there already: read it, it may be ours.
     #[error("\"{}\" exists already", path.display())]
     Exists {

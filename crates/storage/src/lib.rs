@@ -51,4 +51,4 @@ pub use manifest_entry::{EntryErasure, EntryFile, ManifestEntry};
 pub use options::{Clock, Decode, Options};
 pub use snapshot::{Snapshot, Totals};
 pub use status::{Damage, ReplayStatus, Status, TenantStatus};
-pub use store::StoreOptions;
+pub use store::{CacheStatus, StoreOptions, StoreProbe, StoreStatus, store_of};

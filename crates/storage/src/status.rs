@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use tracehound_schema::TenantId;
 
-use crate::MaintenanceStatus;
+use crate::{MaintenanceStatus, StoreStatus};
 
 /// The state of an [`Engine`](crate::Engine), for people and metrics.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,8 @@ pub struct Status {
     /// Payloads that were forgotten within the retry window for want of room:
     /// a retry of one would be stored twice.
     pub retries_forgotten: u64,
+    /// Where files and manifests are kept.
+    pub store: StoreStatus,
     /// What the last start found in the WAL.
     pub replay: ReplayStatus,
     /// Damaged files, found at the last start, and what was done about them.

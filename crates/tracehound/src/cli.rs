@@ -71,6 +71,10 @@ pub(crate) struct ServeArgs {
     /// OTLP/HTTP [default: 127.0.0.1:4318]
     #[arg(long, value_name = "ADDR")]
     pub(crate) otlp_http: Option<String>,
+    /// Where files and manifests are kept: s3://bucket/prefix, gs://, az:// or file:///folder
+    /// [default: the data directory]; credentials come from AWS_*, GOOGLE_* and AZURE_*
+    #[arg(long, value_name = "URL", env = "TRACEHOUND_STORE")]
+    pub(crate) store: Option<String>,
     /// Limits, keys and the rest, as TOML
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

@@ -124,7 +124,7 @@ impl Failure {
             }
             Storage::Overloaded { .. } | Storage::Unavailable { .. } => {
                 Self::new(Exit::Retryable, "storage-unavailable", message)
-                    .hint("check the free space of the disk and try again")
+                    .hint("check the free space of the disk, or that the store answers, and try again")
             }
             Storage::Poisoned { .. } => {
                 Self::new(Exit::Retryable, "storage-poisoned", message).hint("check the disk, then restart")
@@ -148,6 +148,12 @@ impl Failure {
             | Storage::NoSuchFile { .. }
             | Storage::Gone { .. }
             | Storage::NoBackup { .. } => Self::failed("not-found", message),
+            Storage::StoreUnusable { .. } => Self::new(Exit::Usage, "store-unusable", message)
+                .hint("docs/stores.md says how each store is configured"),
+            Storage::StoreHeld { store, wait_seconds, .. } => Self::new(Exit::Retryable, "store-held", message).hint(format!(
+                "stop the other writer, or use a store that keeps writers apart; if it is dead, try again in {wait_seconds} s, or delete {}/writer.json now",
+                store.trim_end_matches('/')
+            )),
             Storage::Exists { .. } | Storage::TooLarge { .. } | Storage::Closed | Storage::Internal { .. } => Self::failed("storage", message),
         }
     }

@@ -1,5 +1,6 @@
 //! Where the data is: a directory or a server.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 
@@ -49,6 +50,14 @@ impl Place {
 pub(crate) fn data_dir(flag: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let of_variable = || env::var_os("TRACEHOUND_DATA_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     flag.or_else(of_variable).map_or_else(platform_data_dir, Ok)
+}
+
+/// The variables that say how an object store is reached, by lowercase name.
+pub(crate) fn store_environment() -> BTreeMap<String, String> {
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let of_store = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix));
+    variables.filter(|(name, _)| of_store(name)).map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }
 
 /// The platform's place for the data of Tracehound.

@@ -118,7 +118,7 @@ impl BackupPlace {
     fn open(&self, scratch: &Path) -> Result<Store, Error> {
         match self {
             Self::Folder(folder) => Store::local(folder),
-            Self::Store(options) => Store::open(options, scratch),
+            Self::Store(options) => Store::connect(options, scratch),
         }
     }
 }
@@ -192,7 +192,7 @@ pub async fn restore(
     create_dirs(&options.data_dir)?;
     let _lock = Lock::take(&options.data_dir, &format!("process {}, which restores a backup", std::process::id()))?;
     let source = from.open(&options.data_dir)?;
-    let target = Store::open(&options.store, &options.data_dir)?;
+    let target = Store::connect(&options.store, &options.data_dir)?;
     let (name, record) = find(&source, options.backup.as_deref()).await?;
     let wanted: BTreeSet<_> = options.tenants.iter().collect();
     let missing = wanted.iter().find(|id| !record.tenants.iter().any(|found| found.tenant == ***id));

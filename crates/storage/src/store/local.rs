@@ -69,8 +69,12 @@ impl Local {
     }
 
     pub(super) fn put(&self, object: &str, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.path(object);
-        written(&path, bytes)?.rename(&path)
+        Self::write(&self.path(object), bytes)
+    }
+
+    /// Writes a file durably and as a whole.
+    pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        written(path, bytes)?.rename(path)
     }
 
     pub(super) fn read(&self, object: &str) -> Result<Option<Bytes>, Error> {

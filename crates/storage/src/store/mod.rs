@@ -3,9 +3,16 @@
 //! An object is created once and never changed, so readers need no locks and
 //! caches no invalidation. What a call reported as done is durable.
 
+mod cache;
+mod connect;
+#[cfg(test)]
+pub(crate) mod faulty;
+mod lease;
 mod local;
 mod new_file;
 mod options;
+mod probe;
+mod record;
 mod remote;
 
 use std::ops::Range;
@@ -14,11 +21,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::ObjectStore;
+use url::Url;
 
+pub use self::cache::CacheStatus;
+use self::connect::Place;
+pub(crate) use self::lease::Claim;
 use self::local::Local;
 pub(crate) use self::local::{TEMPORARY_SUFFIX, create_dirs, sync_dir};
 pub(crate) use self::new_file::{NewFile, Written};
 pub use self::options::StoreOptions;
+pub use self::probe::StoreProbe;
+pub use self::record::store_of;
 use self::remote::Remote;
 use crate::Error;
 
@@ -34,6 +47,19 @@ enum Backend {
     Remote(Remote),
 }
 
+/// What there is to know about a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Its URL, or its path on the disk.
+    pub name: String,
+    /// Whether other processes may write to it too.
+    pub is_shared: bool,
+    /// What trying it out found; `None` for a store that needs no probe.
+    pub probe: Option<StoreProbe>,
+    /// The read cache; `None` without one.
+    pub cache: Option<CacheStatus>,
+}
+
 /// An object that a listing found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
@@ -46,16 +72,61 @@ pub(crate) struct Listed {
 }
 
 impl Store {
-    /// Opens the store that the options name; by default the folder `store` of the data directory.
+    /// Opens the store that the options name, by default the folder `store` of
+    /// the data directory, as the writer that `claim` names. A remote store is
+    /// probed first; one that does not keep writers apart is taken under a lease.
     ///
     /// # Errors
-    /// [`Error::Io`] if the disk fails, [`Error::Unavailable`] if the options do not make a store.
-    pub(crate) fn open(options: &StoreOptions, data_dir: &Path) -> Result<Self, Error> {
-        let staging = data_dir.join("staging");
-        if let Some(store) = &options.object_store {
-            return Ok(Self::remote(Arc::clone(store), "memory:/", Some(staging)));
+    /// [`Error::StoreUnusable`] if the options do not make a store or it
+    /// answers wrongly, [`Error::StoreHeld`] if another writer has it and two
+    /// would damage it, [`Error::Unavailable`] if it does not answer,
+    /// [`Error::Io`] if the disk fails.
+    pub(crate) async fn open(options: &StoreOptions, data_dir: &Path, claim: Claim) -> Result<Self, Error> {
+        record::check(data_dir, options.url.as_ref())?;
+        let mut store = Self::connect(options, data_dir)?;
+        if let Some(url) = &options.url {
+            if let Backend::Remote(remote) = &mut store.backend {
+                remote.prepare(options, data_dir, claim).await?;
+            }
+            record::write(data_dir, url)?;
         }
-        Self::local(&data_dir.join("store"))
+        Ok(store)
+    }
+
+    /// The store that the options name, for a copy of data: neither probed nor cached, and without a lease.
+    ///
+    /// # Errors
+    /// [`Error::StoreUnusable`] if the options do not make a store, [`Error::Io`] if the disk fails.
+    pub(crate) fn connect(options: &StoreOptions, data_dir: &Path) -> Result<Self, Error> {
+        let (store, url) = match (&options.object_store, &options.url) {
+            (Some(store), url) => (Arc::clone(store), url.as_ref().map_or("memory:/", Url::as_str)),
+            (None, Some(url)) => match connect::connect(url, options)? {
+                Place::Remote(store) => (store, url.as_str()),
+                Place::Folder(folder) => return Ok(Self { backend: Backend::Local(Local::open(&folder, true)?) }),
+            },
+            (None, None) => return Self::local(&data_dir.join("store")),
+        };
+        Ok(Self::remote(store, url, Some(data_dir.join("staging"))))
+    }
+
+    /// Ends writing: the next writer need not wait.
+    pub(crate) async fn close(&self) {
+        if let Backend::Remote(remote) = &self.backend {
+            remote.close().await;
+        }
+    }
+
+    /// What there is to know about the store.
+    pub(crate) fn status(&self) -> StoreStatus {
+        match &self.backend {
+            Backend::Local(local) => StoreStatus {
+                name: local.path("").display().to_string(),
+                is_shared: local.is_shared(),
+                probe: None,
+                cache: None,
+            },
+            Backend::Remote(remote) => remote.status(),
+        }
     }
 
     /// A store in a folder that no other process writes to; made if absent.
@@ -193,10 +264,12 @@ impl Store {
     pub(crate) fn is_shared(&self) -> bool {
         match &self.backend {
             Backend::Local(local) => local.is_shared(),
-            Backend::Remote(_) => true,
+            Backend::Remote(remote) => remote.is_shared(),
         }
     }
 }
 
+#[cfg(test)]
+mod engine_tests;
 #[cfg(test)]
 mod tests;

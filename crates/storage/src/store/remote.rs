@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,12 @@ use object_store::{
     Error as StoreError, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
 
-use super::Listed;
+use super::cache::Cached;
+use super::lease::{Claim, Lease};
 use super::local::{Temporary, create_dirs};
 use super::new_file::NewFile;
+use super::probe::{StoreProbe, probe};
+use super::{Listed, StoreOptions, StoreStatus, lease, probe as probing};
 use crate::Error;
 
 /// Files over this size are uploaded in parts.
@@ -34,7 +37,10 @@ pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
     reader: Arc<dyn ObjectStore>,
     url: Arc<str>,
-    staging: Option<Arc<std::path::Path>>,
+    staging: Option<Arc<Path>>,
+    cache: Option<Cached>,
+    probe: Option<StoreProbe>,
+    lease: Option<Arc<Lease>>,
 }
 
 /// The content of an upload.
@@ -65,8 +71,7 @@ impl Body {
                     file.read_exact_at(&mut bytes, range.start)?;
                     Ok::<_, std::io::Error>(Bytes::from(bytes))
                 });
-                let staged = std::path::Path::new("staging");
-                read.await.map_err(Error::internal)?.map_err(|e| Error::io(staged, e))
+                read.await.map_err(Error::internal)?.map_err(|e| Error::io(Path::new("staging"), e))
             }
         }
     }
@@ -74,8 +79,80 @@ impl Body {
 
 impl Remote {
     pub(super) fn new(store: Arc<dyn ObjectStore>, url: &str, staging: Option<PathBuf>) -> Self {
-        let url = url.trim_end_matches('/').into();
-        Self { reader: Arc::clone(&store), store, url, staging: staging.map(Into::into) }
+        let reader = Arc::clone(&store);
+        let (url, staging) = (url.trim_end_matches('/').into(), staging.map(Into::into));
+        Self { store, reader, url, staging, cache: None, probe: None, lease: None }
+    }
+
+    /// Tries the store out, takes its lease where that is needed, and puts the cache in front of it.
+    pub(super) async fn prepare(&mut self, options: &StoreOptions, data_dir: &Path, claim: Claim) -> Result<(), Error> {
+        let found = match probe(&*self.store).await {
+            Ok(found) => found,
+            Err(probing::Failure::Unusable(detail)) => {
+                return Err(Error::StoreUnusable { store: self.url.to_string(), detail });
+            }
+            Err(probing::Failure::Unavailable(error)) => return Err(self.failed("use", "", &error)),
+        };
+        let took_ms = u64::try_from(found.took.as_millis()).unwrap_or(u64::MAX);
+        match &found.single_writer {
+            None => tracing::info!(store = %self.url, took_ms, "the store keeps writers apart"),
+            Some(why) => {
+                tracing::warn!(store = %self.url, took_ms, why, "the store does not keep writers apart: it may have only one");
+                self.lease = Some(self.lease(claim, why).await?);
+            }
+        }
+        self.probe = Some(found);
+        // The data directory is ours alone: what is staged there was left by a crash.
+        if let Some(staging) = &self.staging {
+            let _ = std::fs::remove_dir_all(staging);
+        }
+        if options.cache_bytes > 0 {
+            let folder = data_dir.join("cache");
+            let cache = Cached::new(Arc::clone(&self.store), &self.url, &folder, options.cache_bytes);
+            self.reader = Arc::new(cache.clone());
+            self.cache = Some(cache.clone());
+            // Until it is done, chunks of before count as absent.
+            tokio::task::spawn_blocking(move || cache.rediscover());
+        }
+        Ok(())
+    }
+
+    async fn lease(&self, claim: Claim, why: &str) -> Result<Arc<Lease>, Error> {
+        let taken = Lease::take(Arc::clone(&self.store), claim, lease::Times::default()).await;
+        taken.map_err(|failure| match failure {
+            lease::Failure::Held { holder, wait } => Error::StoreHeld {
+                store: self.url.to_string(),
+                holder,
+                why: why.to_owned(),
+                wait_seconds: wait.as_secs() + 1,
+            },
+            lease::Failure::Unavailable(error) => self.failed("take", lease::OBJECT, &error),
+        })
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some(lease) = &self.lease {
+            lease.release().await;
+        }
+    }
+
+    pub(super) fn status(&self) -> StoreStatus {
+        StoreStatus {
+            name: self.url.to_string(),
+            is_shared: self.is_shared(),
+            probe: self.probe.clone(),
+            cache: self.cache.as_ref().map(Cached::status),
+        }
+    }
+
+    /// Under a lease nobody else writes.
+    pub(super) fn is_shared(&self) -> bool {
+        self.lease.is_none()
+    }
+
+    /// Whether this process may write now.
+    fn check_lease(&self) -> Result<(), Error> {
+        self.lease.as_ref().map_or(Ok(()), |lease| lease.check())
     }
 
     pub(super) fn reader(&self) -> Arc<dyn ObjectStore> {
@@ -87,6 +164,7 @@ impl Remote {
     }
 
     pub(super) async fn create(&self, object: &str, bytes: Bytes) -> Result<(), Error> {
+        self.check_lease()?;
         let options = PutOptions::from(PutMode::Create);
         let created = self.store.put_opts(&path(object)?, bytes.into(), options).await;
         created.map(|_| ()).map_err(|error| match error {
@@ -98,6 +176,7 @@ impl Remote {
     }
 
     pub(super) async fn put(&self, object: &str, bytes: Bytes) -> Result<(), Error> {
+        self.check_lease()?;
         let put = self.store.put(&path(object)?, bytes.into()).await;
         put.map(|_| ()).map_err(|error| self.failed("write", object, &error))
     }
@@ -146,6 +225,11 @@ impl Remote {
     }
 
     pub(super) async fn delete(&self, object: &str) -> Result<(), Error> {
+        self.check_lease()?;
+        if let Some(cache) = self.cache.clone() {
+            let object = object.to_owned();
+            tokio::task::spawn_blocking(move || cache.forget(&object)).await.map_err(Error::internal)?;
+        }
         match self.store.delete(&path(object)?).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.failed("delete", object, &error)),
@@ -168,6 +252,7 @@ impl Remote {
         if body.bytes() <= SINGLE_PUT_BYTES_MAX {
             return self.put(object, body.read(0..body.bytes()).await?).await;
         }
+        self.check_lease()?;
         let failed = |error: StoreError| self.failed("upload", object, &error);
         let mut upload = self.store.put_multipart(&path(object)?).await.map_err(failed)?;
         let outcome = upload_parts(upload.as_mut(), &body, failed).await;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use tracehound_query::{Queries, QueryLimits, QueryRequest, render};
 use tracehound_schema::{DecodeLimits, Encoding, Payload, Signal, TenantId};
 use tracehound_server::{Accepted, IngestError, Ingester, decoder, system_clock};
-use tracehound_storage::{Engine, Options};
+use tracehound_storage::{Engine, Options, store_of};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Answer, Rows};
-use crate::terminal;
+use crate::{place, terminal};
 
 /// The bytes of an answer when all rows were asked for.
 const ANSWER_BYTES_MAX: usize = 4 << 30;
@@ -55,7 +55,10 @@ impl Local {
     /// Opens a directory, making it if absent.
     pub(crate) async fn open(path: &Path, tenant: TenantId) -> Result<Self, Failure> {
         let clock = system_clock();
-        let options = Options::new(path, Arc::clone(&clock));
+        let mut options = Options::new(path, Arc::clone(&clock));
+        // Opened with another store than the one it belongs to, a directory is refused.
+        options.store.url = store_of(path).map_err(|error| Failure::storage(&error))?;
+        options.store.environment = place::store_environment();
         let engine = Engine::open(options, decoder()).await.map_err(|error| Failure::storage(&error))?;
         // A person waits for as long as it takes, and may interrupt.
         let hour = Duration::from_secs(3600);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tracehound_schema::TenantId;
 use tracehound_server::Config;
+use tracehound_storage::{StoreProbe, StoreStatus};
 
 use crate::backend::{Local, Remote, is_data_dir, now_ns, on_thread};
 use crate::cli::DoctorArgs;
@@ -176,6 +177,7 @@ async fn store(path: &Path, findings: &mut Vec<Finding>) {
         }
     };
     let status = local.engine().status();
+    findings.push(object_store(&status.store));
     for damage in &status.damage {
         let found = format!("{}: {}", damage.path.display(), damage.detail);
         findings.push(fail(
@@ -202,6 +204,22 @@ async fn store(path: &Path, findings: &mut Vec<Finding>) {
     ));
     if let Err(failure) = local.close().await {
         findings.push(fail("flush", failure.message, failure.hint.unwrap_or_default()));
+    }
+}
+
+/// What the store is, and what trying it out found.
+fn object_store(store: &StoreStatus) -> Finding {
+    let name = &store.name;
+    match &store.probe {
+        None => ok("store", name),
+        Some(StoreProbe { single_writer: None, took }) => {
+            ok("store", format!("{name} keeps writers apart, tried in {} ms", took.as_millis()))
+        }
+        Some(StoreProbe { single_writer: Some(why), .. }) => warn(
+            "store",
+            format!("{name} does not keep writers apart: {why}"),
+            "it may have one writer only; docs/stores.md lists stores that may have several",
+        ),
     }
 }
 

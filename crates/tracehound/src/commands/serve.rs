@@ -46,6 +46,10 @@ fn config(args: &ServeArgs) -> Result<Config, Failure> {
             *address = resolve(flag, given)?;
         }
     }
+    if args.store.is_some() {
+        config.store.url.clone_from(&args.store);
+    }
+    config.store.environment = place::store_environment();
     config.check().map_err(|problems| Failure::new(Exit::Usage, "config", problems.join("; ")))?;
     Ok(config)
 }
