@@ -47,8 +47,13 @@ class Store:
         return "\n".join(["[store]", *lines, "[store.settings]", *settings, ""])
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
+        """Ends it as its own make wants it: killed, azurite forgets objects that it acknowledged."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 def start(kind: str, place: Path, port: int | None = None) -> Store:

@@ -1,4 +1,4 @@
-"""Servers and stores that are killed, fail, are slow or gone: nothing acknowledged is missing, nothing is doubled."""
+"""Servers that are killed, stores that restart, fail, are slow or gone: nothing acknowledged is missing, nothing is doubled."""
 
 import time
 
@@ -12,8 +12,8 @@ from load import Load
 HONEST = ["moto", "azurite"]
 
 
-def run_load(server, ledger, seed, seconds, pending=()):
-    load = Load(server.addresses["otlp-http"], ledger, seed, pending=pending)
+def run_load(server, ledger, seed, seconds, pending=(), pause=0.004):
+    load = Load(server.addresses["otlp-http"], ledger, seed, pause=pause, pending=pending)
     time.sleep(seconds)
     return load
 
@@ -58,11 +58,11 @@ def test_a_server_that_is_killed_under_load(stores, serve, proxy, chance, seed):
     print(f"killed: {found}; {between.failed} of {between.requests} requests to the store failed")
 
 
-def test_a_store_that_is_killed_under_load(serve, place, chance, seed):
+def test_a_store_that_is_restarted_under_load(serve, place, chance, seed):
     store = servers.start("azurite", place)
     port, ledger = int(store.address.split(":")[1]), Ledger(seed)
     server = serve(store.config(retry_timeout="1s"))
-    load = Load(server.addresses["otlp-http"], ledger, seed)
+    load = Load(server.addresses["otlp-http"], ledger, seed, pause=0.02)
     for _ in range(number("STORES_KILLS", 3)):
         time.sleep(0.5 + chance.random() * 2)
         store.stop()
@@ -70,7 +70,7 @@ def test_a_store_that_is_killed_under_load(serve, place, chance, seed):
         store = servers.start("azurite", place, port)
     assert not load.stop()
     server.stop()
-    print("store killed:", ledger.compare(stored.rows(serve(store.config()).api)))
+    print("store restarted:", ledger.compare(stored.rows(serve(store.config()).api)))
     store.stop()
 
 
@@ -78,8 +78,9 @@ def test_a_slow_store(stores, serve, proxy, seed):
     store, ledger = stores("moto"), Ledger(seed)
     between = proxy(store.address)
     server = serve(store.config("slow", between.address))
-    between.delay = 0.3
-    load = run_load(server, ledger, seed, 5)
+    between.delay = 0.2
+    # So little that it can be flushed within the time that a server has to stop: each small piece takes some requests.
+    load = run_load(server, ledger, seed, 5, pause=0.2)
     assert not load.stop()
     # Acknowledgements do not wait for the store.
     assert load.slowest < 2, load.slowest

@@ -34,7 +34,11 @@ impl PhysicalExprAdapterFactory for PromotionAdapterFactory {
         physical_file_schema: SchemaRef,
     ) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let promoted = promoted_columns(physical_file_schema.metadata()).map_err(|detail| {
-            DataFusionError::External(Box::new(FileError { file: FileError::UNKNOWN.to_owned(), detail }))
+            DataFusionError::External(Box::new(FileError {
+                file: FileError::UNKNOWN.to_owned(),
+                detail,
+                is_unavailable: false,
+            }))
         })?;
         let default = DefaultPhysicalExprAdapterFactory
             .create(Arc::clone(&logical_file_schema), Arc::clone(&physical_file_schema))?;
