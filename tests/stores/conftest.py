@@ -11,13 +11,13 @@ import servers
 from faulty_proxy import FaultyProxy
 from tracehound_server import Server
 
-# Small, so that files appear and are merged while a test runs.
+# Young, so that files appear while a test runs; not small, or what an outage piled up takes long to flush.
 STORAGE = """
 [storage]
-flush_bytes = "64KiB"
-flush_age_busy = "300ms"
-flush_age_quiet = "600ms"
-wal_segment_bytes = "256KiB"
+flush_bytes = "4MiB"
+flush_age_busy = "500ms"
+flush_age_quiet = "1s"
+wal_segment_bytes = "1MiB"
 """
 
 
