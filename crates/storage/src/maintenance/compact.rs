@@ -1,6 +1,6 @@
 //! Doing a unit of compaction: merge, one entry, done.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use tracehound_schema::{Dataset, Hour, TenantId};
 use super::options::MaintenanceOptions;
 use super::plan::{self, Depth, Place, Unit};
 use super::state::{Key, MayTry};
-use super::{Maintenance, quarantine};
+use super::{Maintenance, parts, quarantine};
 use crate::engine::Core;
 use crate::files::{self, MergeOptions, Output};
 use crate::manifest::{self, Operation, Removed};
+use crate::partition::Part;
 use crate::tenant::{Change, Committed, Tenant};
 use crate::{DataFile, Error, Snapshot, partition};
 
@@ -23,6 +24,8 @@ const COMMIT_ATTEMPTS: u32 = 4;
 const LATE_ROWS_MIN: u64 = 1000;
 /// The most hours that late files are split into at once.
 const LATE_HOURS_MAX: usize = 256;
+/// The most days that are searched for hours with files of their own.
+const OWN_DAYS_MAX: usize = 64;
 const COMMIT_DELAY: Duration = Duration::from_millis(250);
 
 /// What compaction did.
@@ -62,23 +65,60 @@ impl Maintenance<'_> {
         let datasets = Dataset::ALL.into_iter().filter(|found| dataset.is_none_or(|wanted| wanted == *found));
         let mut report = CompactReport::default();
         for dataset in datasets {
-            loop {
-                let rewriting = core.maintenance.rewriting(&tenant.id);
-                let rewriting = rewriting.lock().await;
-                let snapshot = tenant.snapshot();
-                let due = due(core, &snapshot, dataset, hours, Depth::All).await?;
-                let Some(unit) = due.units.into_iter().next() else { break };
-                match run(core, &tenant, &unit).await {
-                    Ok(Done::Merged(outputs)) => report.add(&unit, &outputs),
-                    Ok(Done::Quarantined(paths)) => report.quarantined.extend(paths),
-                    Err(Error::Conflict { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-                drop(rewriting);
+            // Late files first: they become files of the days behind them.
+            let wide = parts::parts(&tenant.snapshot(), dataset).into_keys().filter(|part| *part == Part::Wide);
+            for part in wide.collect::<Vec<_>>() {
+                compact_part(core, &tenant, dataset, part, hours, &mut report).await?;
+            }
+            let days = parts::parts(&tenant.snapshot(), dataset).into_keys().filter(|part| *part != Part::Wide);
+            for part in days.collect::<Vec<_>>() {
+                compact_part(core, &tenant, dataset, part, hours, &mut report).await?;
             }
         }
         Ok(report)
     }
+}
+
+/// Merges what there is to merge of a part, in hours of a range.
+async fn compact_part(
+    core: &Arc<Core>,
+    tenant: &Arc<Tenant>,
+    dataset: Dataset,
+    part: Part,
+    hours: Option<(Hour, Hour)>,
+    report: &mut CompactReport,
+) -> Result<(), Error> {
+    loop {
+        let rewriting = core.maintenance.rewriting(&tenant.id);
+        let _rewriting = rewriting.lock().await;
+        let mut due = due(core, &tenant.snapshot(), dataset, part, Depth::All).await?;
+        let wanted =
+            |file: &Arc<DataFile>| hours.is_none_or(|(first, last)| file.hours.0 <= last && file.hours.1 >= first);
+        due.units.retain(|unit| unit.inputs.iter().any(wanted));
+        let Some(unit) = due.units.into_iter().next() else { return Ok(()) };
+        match run(core, tenant, &unit).await {
+            Ok(Done::Merged(unit, outputs)) => report.add(&unit, &outputs),
+            Ok(Done::Quarantined(paths)) => report.quarantined.extend(paths),
+            Err(Error::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The hours of late files that have files of their own, as far as they are within a bound.
+async fn own_hours(snapshot: &Snapshot, unit: &Unit) -> Result<BTreeSet<Hour>, Error> {
+    let first = unit.inputs.iter().map(|file| Part::of_hour(file.hours.0)).min();
+    let last = unit.inputs.iter().map(|file| Part::of_hour(file.hours.1)).max();
+    let (Some(first), Some(last)) = (first, last) else { return Ok(BTreeSet::new()) };
+    let days = parts::parts(snapshot, unit.dataset).into_keys().filter(|part| (first..=last).contains(part));
+    let mut own = BTreeSet::new();
+    // The newest days: late rows are rarely very late.
+    for day in days.rev().take(OWN_DAYS_MAX) {
+        let files = parts::files(snapshot, unit.dataset, day).await?;
+        let hours = files.iter().filter(|file| matches!(plan::place(file), Place::Hour(_))).map(|file| file.hours.0);
+        own.extend(hours);
+    }
+    Ok(own)
 }
 
 impl CompactReport {
@@ -94,8 +134,8 @@ impl CompactReport {
 
 /// What became of a unit.
 pub(crate) enum Done {
-    /// Its inputs were replaced by these.
-    Merged(Vec<manifest::File>),
+    /// These inputs, perhaps fewer than were asked for, were replaced by these files.
+    Merged(Unit, Vec<manifest::File>),
     /// It could not be merged, since these inputs are damaged; they are quarantined now.
     Quarantined(Vec<String>),
 }
@@ -110,16 +150,15 @@ pub(crate) struct Due {
     pub(crate) again_ns: Option<i64>,
 }
 
-/// Plans a dataset.
+/// Plans a part of a dataset.
 pub(crate) async fn due(
     core: &Core,
     snapshot: &Snapshot,
     dataset: Dataset,
-    hours: Option<(Hour, Hour)>,
+    part: Part,
     depth: Depth,
 ) -> Result<Due, Error> {
-    let range = hours.map_or(i64::MIN..=i64::MAX, |(first, last)| first.start_ns()..=last.end_ns().saturating_sub(1));
-    let mut files = snapshot.files(dataset, range).await?;
+    let mut files = parts::files(snapshot, dataset, part).await?;
     files.retain(|file| snapshot.quarantined(file).is_none());
     let now_ns = core.now_ns();
     let plan = plan::plan(&files, now_ns, &core.options.maintenance.compaction, depth);
@@ -152,7 +191,14 @@ pub(crate) fn key(tenant: &TenantId, unit: &Unit) -> Key {
 pub(crate) async fn run(core: &Arc<Core>, tenant: &Arc<Tenant>, unit: &Unit) -> Result<Done, Error> {
     let now_ns = core.now_ns();
     let key = key(&tenant.id, unit);
-    let merged = merge(core, tenant, unit).await;
+    let mut unit = unit.clone();
+    let merged = loop {
+        match merge(core, tenant, &unit).await {
+            // Fewer at once; what is left is the next unit.
+            Err(Error::TooLarge { .. }) if unit.inputs.len() > 2 => unit.inputs.truncate(unit.inputs.len().div_ceil(2)),
+            outcome => break outcome,
+        }
+    };
     match merged {
         Ok(committed) => {
             let outputs = committed.files;
@@ -169,7 +215,7 @@ pub(crate) async fn run(core: &Arc<Core>, tenant: &Arc<Tenant>, unit: &Unit) -> 
             tracing::debug!(
                 tenant = %tenant.id, entry = committed.entry, what = unit.describe(), files = outputs.len(), "merged",
             );
-            Ok(Done::Merged(outputs))
+            Ok(Done::Merged(unit, outputs))
         }
         Err(error @ Error::Conflict { .. }) => {
             core.maintenance.lock().status.conflicts += 1;
@@ -197,7 +243,11 @@ async fn merge(core: &Arc<Core>, tenant: &Arc<Tenant>, unit: &Unit) -> Result<Co
     let output = match unit.place {
         Place::Hour(_) => Output::Hours,
         Place::Day(_) => Output::Day,
-        Place::Late => Output::Split { rows_min: LATE_ROWS_MIN, own: unit.own.clone(), hours_max: LATE_HOURS_MAX },
+        Place::Late => Output::Split {
+            rows_min: LATE_ROWS_MIN,
+            own: own_hours(&tenant.snapshot(), unit).await?,
+            hours_max: LATE_HOURS_MAX,
+        },
     };
     let options = merge_options(&core.options.maintenance);
     let outputs = files::merge(&core.store, &tenant.id, unit.dataset, &unit.inputs, output, &options).await?;

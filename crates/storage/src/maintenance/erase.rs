@@ -14,7 +14,7 @@ use tracehound_schema::{Dataset, TenantId};
 use super::compact::{below, commit, merge_options, removed};
 use super::plan::{self, Place};
 use super::subject::{ErasureKey, Subject};
-use super::{Maintenance, reader, sweep};
+use super::{Maintenance, parts, reader, sweep};
 use crate::engine::Core;
 use crate::files::{self, Output};
 use crate::manifest::{self, Erasure, Operation};
@@ -215,25 +215,25 @@ async fn find(
     report: &mut ErasureReport,
 ) -> Result<Vec<Found>, Error> {
     let snapshot = tenant.snapshot();
-    let files = snapshot.files(dataset, i64::MIN..=i64::MAX).await?;
     let columns = subject.columns(dataset);
-    if *subject == Subject::Tenant {
-        return Ok(files.into_iter().map(|file| (Arc::clone(&file), file.rows)).collect());
-    }
-    if columns.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut found = Vec::new();
-    for file in files {
-        match count(maintenance, &snapshot, &file, subject, &columns).await {
-            Ok(0) => {}
-            Ok(rows) => found.push((file, rows)),
-            Err(error @ (Error::Unavailable { .. } | Error::Poisoned { .. })) => return Err(error),
-            Err(error) => {
-                tracing::error!(tenant = %tenant.id, path = %file.path, error = %error.chain(), "not searched");
-                let path = below(&tenant.id, file.path.as_ref());
-                if !report.unreadable.contains(&path) {
-                    report.unreadable.push(path);
+    for part in parts::parts(&snapshot, dataset).into_keys() {
+        for file in parts::files(&snapshot, dataset, part).await? {
+            let rows = match subject {
+                Subject::Tenant => Ok(file.rows),
+                _ if columns.is_empty() => Ok(0),
+                _ => count(maintenance, &snapshot, &file, subject, &columns).await,
+            };
+            match rows {
+                Ok(0) if *subject != Subject::Tenant => {}
+                Ok(rows) => found.push((file, rows)),
+                Err(error @ (Error::Unavailable { .. } | Error::Poisoned { .. })) => return Err(error),
+                Err(error) => {
+                    tracing::error!(tenant = %tenant.id, path = %file.path, error = %error.chain(), "not searched");
+                    let path = below(&tenant.id, file.path.as_ref());
+                    if !report.unreadable.contains(&path) {
+                        report.unreadable.push(path);
+                    }
                 }
             }
         }

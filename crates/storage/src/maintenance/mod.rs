@@ -16,6 +16,7 @@ mod compact;
 mod copy;
 mod erase;
 mod options;
+mod parts;
 mod plan;
 mod quarantine;
 mod reader;
@@ -72,3 +73,6 @@ impl Maintenance<'_> {
         self.core().find_tenant(id).ok_or_else(|| Error::NoSuchTenant { tenant: id.clone() })
     }
 }
+
+#[cfg(test)]
+mod tests;

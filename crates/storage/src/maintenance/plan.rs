@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracehound_schema::{Dataset, Hour};
@@ -30,8 +30,6 @@ pub(crate) struct Unit {
     pub(crate) place: Place,
     /// In the order of the entries that first made their rows visible.
     pub(crate) inputs: Vec<Arc<DataFile>>,
-    /// For late files: hours that have files of their own.
-    pub(crate) own: BTreeSet<Hour>,
 }
 
 /// What a file holds.
@@ -82,7 +80,7 @@ pub(crate) fn plan(files: &[Arc<DataFile>], now_ns: i64, options: &CompactionOpt
     let add = |units: &mut Vec<Unit>, place, mut inputs: Vec<Arc<DataFile>>| {
         if !inputs.is_empty() {
             inputs.sort_by(|a, b| (a.commits, &a.path).cmp(&(b.commits, &b.path)));
-            units.push(Unit { dataset, place, inputs, own: BTreeSet::new() });
+            units.push(Unit { dataset, place, inputs });
         }
     };
     for (day, hours_of_day) in by_day(&hours, &days) {
@@ -97,13 +95,6 @@ pub(crate) fn plan(files: &[Arc<DataFile>], now_ns: i64, options: &CompactionOpt
         }
     }
     add(&mut units, Place::Late, planner.late(late));
-    for unit in units.iter_mut().filter(|unit| unit.place == Place::Late) {
-        let first = unit.inputs.iter().map(|file| file.hours.0).min();
-        let last = unit.inputs.iter().map(|file| file.hours.1).max();
-        if let (Some(first), Some(last)) = (first, last) {
-            unit.own = hours.range(first..=last).map(|(hour, _)| *hour).collect();
-        }
-    }
     units.sort_by_key(|unit| (Reverse(unit.inputs.len()), unit.bytes()));
     Plan { units, again_ns: planner.again_ns.get() }
 }

@@ -1,6 +1,6 @@
 //! The background: merges what pays, one unit after the other, removes what is due, applies retention.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,10 @@ use tracehound_schema::{Dataset, TenantId};
 
 use super::compact::{self, Done};
 use super::plan::{Depth, Unit};
-use super::{quarantine, retain, sweep};
+use super::state::Key;
+use super::{parts, quarantine, retain, sweep};
 use crate::engine::Core;
+use crate::partition::Part;
 use crate::tenant::Tenant;
 use crate::{Error, Snapshot};
 
@@ -41,21 +43,23 @@ struct Background {
     load: (u64, usize),
 }
 
-/// A look at a tenant's files.
+/// What is known of a tenant's files.
 #[derive(Default)]
 struct Look {
-    /// The entry it was as of; none: not looked at.
-    entry: Option<u64>,
-    /// When time alone makes something due.
-    again_ns: Option<i64>,
-    backlog: Backlog,
+    /// The entry up to which it is known.
+    entry: u64,
+    quarantined: usize,
+    parts: HashMap<(Dataset, Part), PartLook>,
 }
 
-#[derive(Default, Clone, Copy)]
-struct Backlog {
-    units: u64,
-    files: u64,
-    bytes: u64,
+/// What is known of a part: as long as its fingerprint stays, planning it again would give the same.
+struct PartLook {
+    fingerprint: u64,
+    /// When time alone makes something due.
+    again_ns: Option<i64>,
+    units: Vec<Unit>,
+    /// Merges that failed and wait.
+    waiting: Vec<Key>,
 }
 
 impl Background {
@@ -72,6 +76,7 @@ impl Background {
                 // A unit a tenant, so that a busy one does not keep the others waiting.
                 worked |= self.unit(core, &tenant).await;
             }
+            self.tell(core);
             if !worked {
                 return;
             }
@@ -80,63 +85,35 @@ impl Background {
 
     /// Does the most urgent unit of a tenant, if there is one; whether files changed.
     async fn unit(&mut self, core: &Arc<Core>, tenant: &Arc<Tenant>) -> bool {
-        let now_ns = core.now_ns();
         let look = self.looks.entry(tenant.id.clone()).or_default();
-        let changed = look.entry != Some(tenant.entry());
-        if !changed && look.again_ns.is_none_or(|again_ns| again_ns > now_ns) {
+        if !look.is_due(core, tenant) {
             return false;
         }
         let rewriting = core.maintenance.rewriting(&tenant.id);
         let Ok(_rewriting) = rewriting.try_lock() else { return false };
-        let snapshot = tenant.snapshot();
-        let unit = match self.look(core, &snapshot).await {
-            Ok(unit) => unit,
-            Err(error) => {
-                tracing::warn!(tenant = %tenant.id, error = %error.chain(), "cannot plan compaction");
-                None
-            }
-        };
-        let Some(unit) = unit else { return false };
+        if let Err(error) = look.update(core, &tenant.snapshot()).await {
+            tracing::warn!(tenant = %tenant.id, error = %error.chain(), "cannot plan compaction");
+            return false;
+        }
+        let Some(unit) = look.next() else { return false };
         self.wait_for_memory(core).await;
         let started = Instant::now();
         let outcome = compact::run(core, tenant, &unit).await;
-        // Look again, whatever became of it.
-        self.looks.remove(&tenant.id);
         self.pause(core, started.elapsed()).await;
-        matches!(outcome, Ok(Done::Merged(_) | Done::Quarantined(_)))
+        matches!(outcome, Ok(Done::Merged(..) | Done::Quarantined(_)))
     }
 
-    /// Plans a tenant's work; its most urgent unit.
-    async fn look(&mut self, core: &Arc<Core>, snapshot: &Snapshot) -> Result<Option<Unit>, Error> {
-        let mut all = Vec::new();
-        let mut again_ns: Option<i64> = None;
-        let mut backlog = Backlog::default();
-        let mut wanted = HashSet::new();
-        for dataset in Dataset::ALL {
-            if snapshot.totals(dataset).files == 0 {
-                continue;
-            }
-            let due = compact::due(core, snapshot, dataset, None, Depth::Due).await?;
-            for unit in &due.units {
-                backlog.units += 1;
-                backlog.files += unit.inputs.len() as u64;
-                backlog.bytes += unit.bytes();
-                wanted.insert(compact::key(snapshot.tenant(), unit));
-            }
-            wanted.extend(due.waiting);
-            again_ns = [again_ns, due.again_ns].into_iter().flatten().min();
-            all.extend(due.units);
+    /// Counts what is left to do, for people.
+    fn tell(&self, core: &Core) {
+        let (mut units, mut files, mut bytes) = (0, 0, 0);
+        let known = self.looks.values().flat_map(|look| look.parts.values()).flat_map(|part| &part.units);
+        for unit in known {
+            units += 1;
+            files += unit.inputs.len() as u64;
+            bytes += unit.bytes();
         }
-        core.maintenance.keep_failing(snapshot.tenant(), &wanted);
-        self.looks.insert(snapshot.tenant().clone(), Look { entry: Some(snapshot.entry()), again_ns, backlog });
-        let total = self.looks.values().fold(Backlog::default(), |sum, look| Backlog {
-            units: sum.units + look.backlog.units,
-            files: sum.files + look.backlog.files,
-            bytes: sum.bytes + look.backlog.bytes,
-        });
         let status = &mut core.maintenance.lock().status;
-        (status.backlog_units, status.backlog_files, status.backlog_bytes) = (total.units, total.files, total.bytes);
-        Ok(all.into_iter().max_by_key(|unit| unit.inputs.len()))
+        (status.backlog_units, status.backlog_files, status.backlog_bytes) = (units, files, bytes);
     }
 
     /// Waits while unflushed rows take much memory, but not for ever: merging is what makes the future cheaper.
@@ -157,6 +134,54 @@ impl Background {
             let pause = worked * (100 - percent) / percent;
             tokio::time::sleep(pause.min(PAUSE_MAX)).await;
         }
+    }
+}
+
+impl Look {
+    /// Whether there may be something to do.
+    fn is_due(&self, core: &Core, tenant: &Tenant) -> bool {
+        let now_ns = core.now_ns();
+        self.entry != tenant.entry()
+            || self.quarantined != tenant.quarantine().len()
+            || self.parts.values().any(|part| !part.units.is_empty() || part.is_again(now_ns))
+    }
+
+    /// Plans the parts that changed, or whose time has come.
+    async fn update(&mut self, core: &Core, snapshot: &Snapshot) -> Result<(), Error> {
+        let now_ns = core.now_ns();
+        let mut known = HashMap::new();
+        for dataset in Dataset::ALL {
+            // Newest first: what is queried most.
+            for (part, fingerprint) in parts::parts(snapshot, dataset).into_iter().rev() {
+                let key = (dataset, part);
+                let look = match self.parts.remove(&key) {
+                    Some(look) if look.fingerprint == fingerprint && !look.is_again(now_ns) => look,
+                    _ => {
+                        let due = compact::due(core, snapshot, dataset, part, Depth::Due).await?;
+                        PartLook { fingerprint, again_ns: due.again_ns, units: due.units, waiting: due.waiting }
+                    }
+                };
+                known.insert(key, look);
+            }
+        }
+        self.parts = known;
+        (self.entry, self.quarantined) = (snapshot.entry(), snapshot.quarantine.len());
+        let waiting = self.parts.values().flat_map(|part| part.waiting.iter().cloned()).collect();
+        core.maintenance.keep_failing(snapshot.tenant(), &waiting);
+        Ok(())
+    }
+
+    /// The most urgent unit. Its part is planned anew afterwards, whatever becomes of it.
+    fn next(&mut self) -> Option<Unit> {
+        let parts = self.parts.iter().filter_map(|(key, part)| Some((*key, part.units.first()?.inputs.len())));
+        let (key, _) = parts.max_by_key(|(_, files)| *files)?;
+        self.parts.remove(&key)?.units.into_iter().next()
+    }
+}
+
+impl PartLook {
+    fn is_again(&self, now_ns: i64) -> bool {
+        self.again_ns.is_some_and(|again_ns| again_ns <= now_ns)
     }
 }
 

@@ -13,7 +13,7 @@ use tracehound_schema::{Dataset, TenantId};
 
 use super::options::nanos;
 use super::state::NotLive;
-use super::{Maintenance, quarantine};
+use super::{Maintenance, parts, quarantine};
 use crate::engine::Core;
 use crate::store::{Listed, TEMPORARY_SUFFIX};
 use crate::tenant::Tenant;
@@ -73,11 +73,9 @@ pub(crate) async fn delete_due(core: &Core) {
 /// `rewriting`. On a store that others write to, only what is known to have been live goes.
 pub(crate) async fn now(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Result<SweepReport, Error> {
     let mut report = SweepReport::default();
+    tenant.follow(core).await?;
     // No flush is half-way while the head is held.
     let _head = tenant.head.lock().await;
-    if is_behind(core, tenant).await? {
-        return Ok(report);
-    }
     for dataset in Dataset::ALL {
         let folder = format!("{}/{dataset}", partition::tenant_dir(&tenant.id));
         let mut gone = core.store.list(&folder).await?;
@@ -105,10 +103,8 @@ pub(crate) async fn sweep(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Result<Swee
         if listed.is_empty() {
             continue;
         }
-        // Only who knows the whole log knows what is not in it.
-        if is_behind(core, tenant).await? {
-            return Ok(report);
-        }
+        // Only who knows the whole log knows what is not in it: an entry whose outcome was never learned, or another's.
+        tenant.follow(core).await?;
         let live = live_objects(tenant, dataset).await?;
         let gone = listed.into_iter().filter(|listed| !live.contains(&listed.object));
         let (due, waiting) = split(core, tenant, gone.collect(), &mut unwanted);
@@ -116,6 +112,7 @@ pub(crate) async fn sweep(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Result<Swee
         report.waiting_bytes += waiting.iter().map(|listed| listed.bytes).sum::<u64>();
         delete(core, tenant, due, &mut report).await?;
     }
+    sweep_temporaries(core, tenant, &mut report).await?;
     if let Some(seen) = core.maintenance.lock().seen.get_mut(&tenant.id) {
         seen.retain(|object, _| unwanted.contains(object));
     }
@@ -123,11 +120,19 @@ pub(crate) async fn sweep(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Result<Swee
     Ok(report)
 }
 
-/// Whether there is an entry that this process does not know yet: one whose outcome it did not learn, or another's.
-/// The next commit reads it.
-async fn is_behind(core: &Core, tenant: &Tenant) -> Result<bool, Error> {
-    let next = partition::manifest_entry(&tenant.id, tenant.entry() + 1);
-    Ok(core.store.read(&next).await?.is_some())
+/// Removes what a crash left of entries and the like in the making; only folders of the local disk have such.
+async fn sweep_temporaries(core: &Core, tenant: &Tenant, report: &mut SweepReport) -> Result<(), Error> {
+    if core.store.is_shared() {
+        return Ok(());
+    }
+    let latest_ns = core.now_ns().saturating_sub(nanos(core.options.maintenance.grace));
+    let dir = partition::tenant_dir(&tenant.id);
+    for folder in ["manifest", "checkpoint", "quarantine"] {
+        let mut listed = core.store.list(&format!("{dir}/{folder}")).await?;
+        listed.retain(|listed| listed.object.ends_with(TEMPORARY_SUFFIX) && listed.modified_ns <= latest_ns);
+        delete(core, tenant, listed, report).await?;
+    }
+    Ok(())
 }
 
 /// The objects of a dataset that must stay: live files and their sidecars, and files that wait for their entry.
@@ -135,9 +140,12 @@ async fn live_objects(tenant: &Tenant, dataset: Dataset) -> Result<HashSet<Strin
     // In this order, since a flush moves a file from the second to the first.
     let waiting = tenant.uncommitted();
     let mut live = HashSet::new();
-    for file in tenant.snapshot().files(dataset, i64::MIN..=i64::MAX).await? {
-        live.insert(file.path.to_string());
-        live.extend(file.sidecar.as_ref().map(|sidecar| sidecar.path.to_string()));
+    let snapshot = tenant.snapshot();
+    for part in parts::parts(&snapshot, dataset).into_keys() {
+        for file in parts::files(&snapshot, dataset, part).await? {
+            live.insert(file.path.to_string());
+            live.extend(file.sidecar.as_ref().map(|sidecar| sidecar.path.to_string()));
+        }
     }
     live.extend(waiting);
     Ok(live)

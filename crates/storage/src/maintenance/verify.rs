@@ -16,7 +16,7 @@ use serde::Serialize;
 use tracehound_schema::{Dataset, TenantId};
 
 use super::compact::below;
-use super::{Maintenance, quarantine};
+use super::{Maintenance, parts, quarantine};
 use crate::engine::Core;
 use crate::store::Store;
 use crate::tenant::Tenant;
@@ -155,10 +155,12 @@ impl Maintenance<'_> {
         checkpoint::check(&verifier, &mut report).await?;
         let mut live = HashSet::new();
         for dataset in Dataset::ALL {
-            for file in snapshot.files(dataset, i64::MIN..=i64::MAX).await? {
-                verifier.file(&snapshot, &file, &mut report).await?;
-                live.insert(file.path.to_string());
-                live.extend(file.sidecar.as_ref().map(|sidecar| sidecar.path.to_string()));
+            for part in parts::parts(&snapshot, dataset).into_keys() {
+                for file in parts::files(&snapshot, dataset, part).await? {
+                    verifier.file(&snapshot, &file, &mut report).await?;
+                    live.insert(file.path.to_string());
+                    live.extend(file.sidecar.as_ref().map(|sidecar| sidecar.path.to_string()));
+                }
             }
         }
         for dataset in Dataset::ALL {

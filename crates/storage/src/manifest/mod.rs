@@ -18,8 +18,10 @@ pub(crate) use entry::{
     Entry, Erasure, ErasureKind, FORMAT, File, Operation, Payload, Removed, Sidecar, WalRange, Writer, hash,
 };
 pub(crate) use load::{follow, load, load_again};
-pub(crate) use log::{Attempt, Entries, Head, Intent, Seen, attempt};
+pub(crate) use log::{Attempt, Entries, EntryStore, Head, Intent, Seen, attempt};
 pub(crate) use read::{entries, entry_at};
+pub(crate) use root::Root;
+pub(crate) use segment::object as segment_object;
 pub(crate) use segments::SegmentCache;
 pub(crate) use state::{State, Wanted};
 pub(crate) use time::Time;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use tracehound_schema::Dataset;
 
 use super::{DefectKind, Verifier, VerifyReport};
+use crate::maintenance::parts;
 use crate::manifest::{self, Entry};
 use crate::{DataFile, Error, Snapshot, partition};
 
@@ -91,9 +92,11 @@ async fn compare(
 ) -> Result<(), Error> {
     let detail = "the entries say otherwise of the live files than the checkpoint that was read at start";
     for dataset in Dataset::ALL {
-        for file in snapshot.files(dataset, i64::MIN..=i64::MAX).await? {
-            if live.files.remove(file.path.as_ref()) != Some(digest(&file)) {
-                verifier.defect(report, DefectKind::Checkpoint, file.path.as_ref(), detail);
+        for part in parts::parts(snapshot, dataset).into_keys() {
+            for file in parts::files(snapshot, dataset, part).await? {
+                if live.files.remove(file.path.as_ref()) != Some(digest(&file)) {
+                    verifier.defect(report, DefectKind::Checkpoint, file.path.as_ref(), detail);
+                }
             }
         }
     }
