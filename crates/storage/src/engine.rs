@@ -2,8 +2,7 @@ mod core;
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 
 use object_store::ObjectStore;
 use tokio::sync::oneshot;
@@ -16,9 +15,11 @@ use crate::manifest::{self, State};
 use crate::memtable::shrunk;
 use crate::recent::{self, Begin, Figures, PayloadHash};
 use crate::store::{Claim, Store, create_dirs};
-use crate::wal::writer::{Request, Writer};
-use crate::wal::{frame, identity};
-use crate::{Decode, Error, ManifestEntry, Needles, Options, Snapshot, Status, flush, maintenance, open, upkeep};
+use crate::wal::writer::{Request, Running, Writer};
+use crate::wal::{Queue, frame, identity, queue};
+use crate::{
+    Decode, Error, ManifestEntry, Needles, Options, Snapshot, Status, flush, maintenance, open, runtime, upkeep,
+};
 
 /// Bodies from this size on are hashed off the runtime's threads.
 const HASH_INLINE_BYTES_MAX: usize = 256 << 10;
@@ -35,11 +36,11 @@ pub struct Engine {
 struct Inner {
     core: Arc<Core>,
     /// `None` once closed.
-    requests: Mutex<Option<mpsc::Sender<Request>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    flusher: tokio::task::JoinHandle<()>,
-    maintainer: Mutex<Option<tokio::task::JoinHandle<()>>>,
-    upkeep: tokio::task::JoinHandle<()>,
+    requests: Mutex<Option<Queue>>,
+    writer: Mutex<Option<Running>>,
+    flusher: runtime::Task<()>,
+    maintainer: Mutex<Option<runtime::Task<()>>>,
+    upkeep: runtime::Task<()>,
 }
 
 /// What became of a payload. For a recognised retry: what became of the first.
@@ -63,33 +64,29 @@ impl Engine {
     /// [`Error::Locked`] if another process has it, [`Error::Corrupt`] and
     /// [`Error::NewerFormat`] if it cannot be read, [`Error::Io`] if the disk fails.
     pub async fn open(options: Options, decode: Decode) -> Result<Self, Error> {
-        create_dirs(&options.data_dir)?;
-        let lock = Lock::take(&options.data_dir, &options.holder)?;
+        create_dirs(&options.disk, &options.data_dir)?;
+        let lock = Lock::take(&options.disk, &options.data_dir, &options.holder)?;
         let wal_dir = options.data_dir.join("wal");
-        create_dirs(&wal_dir)?;
-        let directory = identity(&wal_dir)?;
+        create_dirs(&options.disk, &wal_dir)?;
+        let directory = identity(&options.disk, &wal_dir)?;
         let claim = Claim { holder: options.holder.clone(), directory, clock: options.clock.clone() };
-        let store = Store::open(&options.store, &options.data_dir, claim).await?;
+        let store = Store::open(&options.store, &options.disk, &options.data_dir, claim).await?;
         let core = Arc::new(Core::new(options, lock, wal_dir, directory, store));
         let next = open::recover(&core, decode).await?;
-        let (sender, receiver) = mpsc::channel();
-        let writer = Writer::new(Arc::clone(&core), receiver, next.number, next.sequence)?;
-        let writer = std::thread::Builder::new()
-            .name("tracehound-wal".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|e| Error::io(&core.wal_dir, e))?;
+        let (sender, receiver) = queue();
+        let writer = Writer::new(Arc::clone(&core), receiver, next.number, next.sequence)?.start()?;
         core.ledger.reclaim(|tenant| core.committed_through(tenant));
         let flusher = flush::run(Arc::downgrade(&core), Arc::clone(&core.wake));
         let background = core.options.maintenance.background;
-        let maintainer = background.then(|| tokio::spawn(maintenance::run(Arc::downgrade(&core))));
+        let maintainer = background.then(|| runtime::spawn(maintenance::run(Arc::downgrade(&core))));
         let upkeep = upkeep::run(Arc::downgrade(&core));
         let inner = Inner {
             core,
             requests: Mutex::new(Some(sender)),
             writer: Mutex::new(Some(writer)),
-            flusher: tokio::spawn(flusher),
+            flusher: runtime::spawn(flusher),
             maintainer: Mutex::new(maintainer),
-            upkeep: tokio::spawn(upkeep),
+            upkeep: runtime::spawn(upkeep),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -150,7 +147,7 @@ impl Engine {
             let requests = lock(&self.inner.requests);
             let Some(requests) = requests.as_ref() else { return refuse(Failure::Closed) };
             let request = Request { payload, decoded, key, reservation, reply, waiting };
-            if let Err(mpsc::SendError(request)) = requests.send(request) {
+            if let Err(request) = requests.send(request) {
                 request.finish(core, Err(Failure::Closed));
             }
         }
@@ -263,11 +260,9 @@ impl Engine {
         let inner = &self.inner;
         lock(&inner.requests).take();
         let writer = lock(&inner.writer).take();
-        let stopped = tokio::task::spawn_blocking(|| writer.map(JoinHandle::join));
-        let stopped = stopped.await.map_err(Error::internal)?;
-        let outcome = match stopped {
-            Some(Err(_)) => Err(Error::internal("the WAL's writer panicked")),
-            _ => Ok(()),
+        let outcome = match writer {
+            Some(writer) => writer.stopped().await,
+            None => Ok(()),
         };
         inner.flusher.abort();
         inner.stop_maintenance().await;
@@ -398,8 +393,7 @@ async fn hash_of(payload: &Payload) -> Result<PayloadHash, Error> {
         return Ok(recent::hash(payload));
     }
     let payload = payload.clone();
-    let hashed = tokio::task::spawn_blocking(move || recent::hash(&payload));
-    hashed.await.map_err(Error::internal)
+    runtime::blocking(move || recent::hash(&payload)).await
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use tracehound_schema::Dataset;
-use ulid::Ulid;
 
 use crate::engine::Core;
 use crate::manifest::{self, Attempt, Intent, Operation, WalRange, Writer};
 use crate::tenant::{Prepared, Sealed, Tenant};
-use crate::{Error, Origin, files};
+use crate::{Error, Origin, files, runtime};
 
 const TICK: Duration = Duration::from_millis(200);
 const TENANTS_AT_ONCE: usize = 2;
@@ -19,7 +18,7 @@ const TENANTS_AT_ONCE: usize = 2;
 pub(crate) async fn run(core: Weak<Core>, wake: Arc<tokio::sync::Notify>) {
     loop {
         // Waking early or late does no harm.
-        let _ = tokio::time::timeout(TICK, wake.notified()).await;
+        let _ = runtime::timeout(TICK, wake.notified()).await;
         let Some(core) = core.upgrade() else { return };
         seal_due(&core);
         let now_ns = core.now_ns();
@@ -68,7 +67,7 @@ fn seal_due(core: &Core) {
 /// What failed; the rows stay as they were, and the failure is noted with the tenant.
 pub(crate) async fn tenant_rows(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Result<(), Error> {
     // A flush goes on though the one who asked for it went away.
-    let task = tokio::spawn({
+    let task = runtime::spawn({
         let (core, tenant) = (Arc::clone(core), Arc::clone(tenant));
         async move {
             let mut head = tenant.head.lock().await;
@@ -90,7 +89,7 @@ pub(crate) async fn tenant_rows(core: &Arc<Core>, tenant: &Arc<Tenant>) -> Resul
             Ok(())
         }
     });
-    task.await.map_err(Error::internal)?
+    task.await?
 }
 
 /// Turns one piece of sealed rows into files and an entry.
@@ -114,12 +113,12 @@ async fn piece(
                 let (core, tenant, sealed) = (Arc::clone(core), Arc::clone(tenant), Arc::clone(sealed));
                 move || write(&core, &tenant, &sealed)
             };
-            let (files, outcome) = tokio::task::spawn_blocking(work).await.map_err(Error::internal)?;
+            let (files, outcome) = runtime::blocking(work).await?;
             if let Err(error) = outcome {
                 core.discard(tenant, &files).await;
                 return Err(error);
             }
-            let prepared = Prepared { commit: Ulid::new(), files };
+            let prepared = Prepared { commit: runtime::new_id(), files };
             *sealed.prepared() = Some(prepared.clone());
             prepared
         }

@@ -15,6 +15,7 @@
 
 mod budget;
 mod data_file;
+mod disk;
 mod engine;
 mod error;
 mod files;
@@ -28,6 +29,9 @@ mod open;
 mod options;
 mod partition;
 mod recent;
+mod runtime;
+#[cfg(test)]
+mod sim;
 mod snapshot;
 mod status;
 mod store;

@@ -1,8 +1,9 @@
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::disk::{Access, Disk, DiskFile};
 
 const HOLDER_BYTES_MAX: u64 = 4096;
 
@@ -10,7 +11,7 @@ const HOLDER_BYTES_MAX: u64 = 4096;
 /// gives it up when the process dies, however it dies.
 pub(crate) struct Lock {
     path: PathBuf,
-    file: File,
+    file: DiskFile,
 }
 
 impl Lock {
@@ -18,10 +19,10 @@ impl Lock {
     ///
     /// # Errors
     /// [`Error::Locked`] with the holder's text if another process has it.
-    pub(crate) fn take(data_dir: &Path, holder: &str) -> Result<Self, Error> {
+    pub(crate) fn take(disk: &Disk, data_dir: &Path, holder: &str) -> Result<Self, Error> {
         let path = data_dir.join("LOCK");
         let io = |e| Error::io(&path, e);
-        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let mut file = disk.open(&path, Access::ReadWrite).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

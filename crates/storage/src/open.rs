@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::mpsc;
 use tracehound_schema::{DecodeLimits, Decoded, Payload, TenantId};
 
 use crate::engine::Core;
@@ -12,9 +11,9 @@ use crate::manifest;
 use crate::recent::{self, Figures, PayloadHash};
 use crate::store::Store;
 use crate::tenant::Tenant;
-use crate::wal::replay::{self, Event};
+use crate::wal::replay::{End, Event, Replay};
 use crate::wal::{Segment, frame};
-use crate::{Damage, Decode, Error, flush, maintenance, partition};
+use crate::{Damage, Decode, Error, flush, maintenance, partition, runtime};
 
 /// How many frames are decoded at once.
 const DECODES_AT_ONCE: usize = 2;
@@ -29,22 +28,7 @@ pub(crate) struct Next {
 /// Brings the core to where the last process left it.
 pub(crate) async fn recover(core: &Arc<Core>, decode: Decode) -> Result<Next, Error> {
     let covered_max = manifests(core).await?;
-    let (events, receiver) = mpsc::channel(2);
-    let reader = {
-        let dir = core.wal_dir.clone();
-        tokio::task::spawn_blocking(move || replay::read(&dir, &events))
-    };
-    let replayed = replay(core, decode, receiver).await;
-    let end = reader.await.map_err(Error::internal)?;
-    // The reader's own error is nearer to the cause than that its channel closed.
-    let end = match (end, replayed) {
-        (Err(Error::Internal { .. }), Err(error)) => return Err(error),
-        (end, replayed) => {
-            let end = end?;
-            replayed?;
-            end
-        }
-    };
+    let end = replay(core, decode).await?;
     core.ledger.reclaim(|tenant| core.committed_through(tenant));
     let sequence = end.sequence_next.max(covered_max.map_or(1, |covered| covered + 1));
     Ok(Next { number: end.number_max + 1, sequence })
@@ -111,20 +95,25 @@ enum Step {
 }
 
 /// Puts the rows of uncovered frames into memtables, flushing when they grow large.
-async fn replay(core: &Arc<Core>, decode: Decode, events: mpsc::Receiver<Event>) -> Result<(), Error> {
-    let mut limits = DecodeLimits::default();
-    let events = stream::unfold(events, async |mut events| {
-        let event = events.recv().await?;
-        Some((event, events))
+async fn replay(core: &Arc<Core>, decode: Decode) -> Result<End, Error> {
+    let (disk, dir) = (core.options.disk.clone(), core.wal_dir.clone());
+    let reader = runtime::blocking(move || Replay::open(disk, dir)).await??;
+    let events = stream::try_unfold(reader, async |mut reader| {
+        let (events, reader) = runtime::blocking(move || (reader.read(), reader)).await?;
+        let events = events?;
+        Ok::<_, Error>((!events.is_empty()).then(|| (stream::iter(events.into_iter().map(Ok::<_, Error>)), reader)))
     });
-    let steps = events.map(|event| {
-        if let Event::Segment { limits: found, .. } = &event {
+    let mut limits = DecodeLimits::default();
+    let steps = events.try_flatten().map(|event| {
+        if let Ok(Event::Segment { limits: found, .. }) = &event {
             limits = *found;
         }
-        step(core, Arc::clone(&decode), limits, event)
+        let step = event.map(|event| step(core, Arc::clone(&decode), limits, event));
+        async { step?.await }
     });
     let mut steps = std::pin::pin!(steps.buffered(DECODES_AT_ONCE));
     let mut segment = None;
+    let mut end = None;
     while let Some(step) = steps.next().await {
         match step? {
             Step::Event(Event::Segment { path, bytes, .. }) => {
@@ -136,6 +125,7 @@ async fn replay(core: &Arc<Core>, decode: Decode, events: mpsc::Receiver<Event>)
                 tracing::warn!(bytes, "cut a torn tail off the WAL");
                 core.status_at_start(|replay, _| replay.bytes_cut += bytes);
             }
+            Step::Event(Event::End(found)) => end = Some(found),
             Step::Event(Event::Frame { .. }) => {}
             Step::Covered => core.status_at_start(|replay, _| {
                 replay.frames += 1;
@@ -160,7 +150,7 @@ async fn replay(core: &Arc<Core>, decode: Decode, events: mpsc::Receiver<Event>)
             }
         }
     }
-    Ok(())
+    end.ok_or_else(|| Error::internal("the WAL was not read to its end"))
 }
 
 async fn step(core: &Arc<Core>, decode: Decode, limits: DecodeLimits, event: Event) -> Result<Step, Error> {
@@ -179,7 +169,7 @@ async fn step(core: &Arc<Core>, decode: Decode, limits: DecodeLimits, event: Eve
             Err(detail) => Step::Bad { sequence, detail },
         }
     };
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+    runtime::blocking(work).await
 }
 
 impl Core {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracehound_schema::{DecodeLimits, Decoded, Payload};
 
+use crate::disk::Disk;
 use crate::{MaintenanceOptions, StoreOptions};
 
 /// Tells the time: nanoseconds since the Unix epoch.
@@ -45,6 +46,8 @@ pub struct Options {
     pub maintenance: MaintenanceOptions,
     /// The clock.
     pub clock: Clock,
+    /// The disk that `data_dir` is on.
+    pub(crate) disk: Disk,
     /// What the lock file tells others: process id and address.
     pub holder: String,
 }
@@ -68,6 +71,7 @@ impl Options {
             decode_limits: DecodeLimits::default(),
             maintenance: MaintenanceOptions::default(),
             clock,
+            disk: Disk::default(),
             holder: format!("process {}", std::process::id()),
         }
     }

@@ -29,7 +29,7 @@ const TENANTS_AT_ONCE: usize = 8;
 pub(crate) async fn run(core: Weak<Core>) {
     let (mut looked, mut failed) = (Instant::now(), None::<Instant>);
     loop {
-        tokio::time::sleep(TICK).await;
+        crate::runtime::sleep(TICK).await;
         let Some(core) = core.upgrade() else { return };
         if failed.is_none_or(|failed| failed.elapsed() >= RETRY) {
             let due = core.tenants().into_iter().filter(|tenant| {

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use tokio::runtime::Handle;
 use tracehound_schema::{Dataset, Hour, Promoted, TenantId};
 
 use self::cursors::Cursors;
@@ -24,7 +23,7 @@ use super::write::ROWS_AT_ONCE;
 use super::writer::Layout;
 use crate::manifest::File;
 use crate::store::Store;
-use crate::{DataFile, Error, Origin};
+use crate::{DataFile, Error, Origin, runtime};
 
 /// What a decoded row takes, about.
 const ROW_BYTES: usize = 1024;
@@ -101,10 +100,9 @@ pub(crate) async fn merge(
         dataset,
         inputs: inputs.to_vec(),
         options: options.clone(),
-        runtime: Handle::current(),
         stopped: Arc::clone(&stop.0),
     };
-    tokio::task::spawn_blocking(move || merge.run(&output)).await.map_err(Error::internal)?
+    runtime::blocking(move || merge.run(&output)).await?
 }
 
 /// What merging these files takes at least: a row group of each, and a batch.
@@ -134,7 +132,6 @@ struct Merge {
     dataset: Dataset,
     inputs: Vec<Arc<DataFile>>,
     options: MergeOptions,
-    runtime: Handle,
     stopped: Arc<AtomicBool>,
 }
 
@@ -153,7 +150,7 @@ impl Merge {
         let merged = self.buckets(output).and_then(|buckets| self.pass(&buckets, &mut outputs));
         let merged = merged.and_then(|()| self.check_stopped()).and_then(|()| outputs.finish());
         if merged.is_err() {
-            self.runtime.block_on(outputs.discard());
+            runtime::block_on(outputs.discard());
         }
         merged?;
         Ok(outputs.into_files())
@@ -165,9 +162,9 @@ impl Merge {
         let at_once = at_once.clamp(ROWS_AT_ONCE_MIN, ROWS_AT_ONCE);
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for file in &self.inputs {
-            inputs.push(self.runtime.block_on(Input::open(&self.store, file, at_once))?);
+            inputs.push(runtime::block_on(Input::open(&self.store, file, at_once))?);
         }
-        let mut cursors = Cursors::new(self.dataset, inputs, self.runtime.clone())?;
+        let mut cursors = Cursors::new(self.dataset, inputs)?;
         let (mut read, mut dropped) = (0, 0);
         while let Some(rows) = cursors.next()? {
             self.check_stopped()?;
@@ -212,7 +209,7 @@ impl Merge {
         let mut distinct: HashMap<String, u64> = HashMap::new();
         for file in &self.inputs {
             self.check_stopped()?;
-            match self.runtime.block_on(sidecar::load(&self.store, file))? {
+            match runtime::block_on(sidecar::load(&self.store, file))? {
                 Some(sidecar) => {
                     for bloom in &sidecar.header.blooms {
                         // An estimate; a little more costs nothing, a little less hardly anything.
@@ -245,8 +242,8 @@ impl Merge {
         let mut splitter = promote::Splitter::new(self.dataset, promoted);
         let first = self.dataset.schema().fields().len();
         for file in self.inputs.iter().take(INPUTS) {
-            let mut input = self.runtime.block_on(Input::open(&self.store, file, ROWS_AT_ONCE))?;
-            let Some(rows) = self.runtime.block_on(input.next())? else { continue };
+            let mut input = runtime::block_on(Input::open(&self.store, file, ROWS_AT_ONCE))?;
+            let Some(rows) = runtime::block_on(input.next())? else { continue };
             let rows = rows.project(&(0..first).collect::<Vec<_>>()).map_err(Error::internal)?;
             let columns = splitter.split(&rows)?;
             for (column, values) in columns[first..].iter().zip(&mut values) {
@@ -264,8 +261,8 @@ impl Merge {
     /// Counts the keys of a file without a sidecar.
     fn count(&self, file: &DataFile) -> Result<KeyCounts, Error> {
         let mut counter = Counter::new(self.dataset);
-        let mut input = self.runtime.block_on(Input::open(&self.store, file, ROWS_AT_ONCE))?;
-        while let Some(rows) = self.runtime.block_on(input.next())? {
+        let mut input = runtime::block_on(Input::open(&self.store, file, ROWS_AT_ONCE))?;
+        while let Some(rows) = runtime::block_on(input.next())? {
             self.check_stopped()?;
             counter.count(&rows)?;
         }
@@ -280,7 +277,7 @@ impl Merge {
         let mut hours: BTreeMap<Hour, u64> = BTreeMap::new();
         for file in &self.inputs {
             self.check_stopped()?;
-            for time_ns in self.runtime.block_on(times(&self.store, file))? {
+            for time_ns in runtime::block_on(times(&self.store, file))? {
                 *hours.entry(Hour::containing(time_ns)).or_default() += 1;
             }
         }

@@ -8,13 +8,12 @@ use arrow::compute::interleave_record_batch;
 use arrow::datatypes::TimestampNanosecondType;
 use arrow::row::Rows;
 use tracehound_schema::{Dataset, Hour, TenantId};
-use ulid::Ulid;
 
 use super::sort::Sorter;
 use super::writer::{FileWriter, Layout};
 use crate::manifest::File;
 use crate::store::Store;
-use crate::{Error, Origin, partition};
+use crate::{Error, Origin, partition, runtime};
 
 /// The most files of their own that a flush gives to hours of one dataset.
 pub(crate) const HOURS_MAX: usize = 48;
@@ -46,7 +45,7 @@ pub(crate) fn write(
     let mut files = Vec::new();
     for (hour, mut places) in split(dataset, batches)? {
         sort(&keys, &mut places);
-        let path = partition::data_file(dataset, hour, Ulid::new());
+        let path = partition::data_file(dataset, hour, runtime::new_id());
         let rows = places.len() as u64;
         let mut file = FileWriter::create(store, tenant, path, &layout, rows)?;
         for places in places.chunks(ROWS_AT_ONCE) {

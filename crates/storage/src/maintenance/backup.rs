@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tracehound_schema::TenantId;
 
 use super::copy::{self, Copied, Manifest};
+use crate::disk::Disk;
 use crate::lock::Lock;
 use crate::manifest::Time;
 use crate::store::{Store, StoreOptions, create_dirs};
@@ -118,7 +119,7 @@ impl BackupPlace {
     fn open(&self, scratch: &Path) -> Result<Store, Error> {
         match self {
             Self::Folder(folder) => Store::local(folder),
-            Self::Store(options) => Store::connect(options, scratch),
+            Self::Store(options) => Store::connect(options, &Disk::Real, scratch),
         }
     }
 }
@@ -189,10 +190,11 @@ pub async fn restore(
     options: &RestoreOptions,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<RestoreReport, Error> {
-    create_dirs(&options.data_dir)?;
-    let _lock = Lock::take(&options.data_dir, &format!("process {}, which restores a backup", std::process::id()))?;
+    create_dirs(&Disk::Real, &options.data_dir)?;
+    let holder = format!("process {}, which restores a backup", std::process::id());
+    let _lock = Lock::take(&Disk::Real, &options.data_dir, &holder)?;
     let source = from.open(&options.data_dir)?;
-    let target = Store::connect(&options.store, &options.data_dir)?;
+    let target = Store::connect(&options.store, &Disk::Real, &options.data_dir)?;
     let (name, record) = find(&source, options.backup.as_deref()).await?;
     let wanted: BTreeSet<_> = options.tenants.iter().collect();
     let missing = wanted.iter().find(|id| !record.tenants.iter().any(|found| found.tenant == ***id));

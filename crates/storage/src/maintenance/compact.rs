@@ -304,7 +304,7 @@ pub(crate) async fn commit(
                 return Err(error);
             }
             Err(Error::Unavailable { .. } | Error::Io { .. }) if attempts < COMMIT_ATTEMPTS => {
-                tokio::time::sleep(COMMIT_DELAY * attempts).await;
+                crate::runtime::sleep(COMMIT_DELAY * attempts).await;
             }
             Err(error) => return Err(error),
         }

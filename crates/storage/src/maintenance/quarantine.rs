@@ -8,7 +8,6 @@ use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracehound_schema::TenantId;
-use ulid::Ulid;
 
 use super::Maintenance;
 use super::compact::below;
@@ -144,7 +143,7 @@ pub(crate) async fn add(core: &Core, tenant: &Tenant, file: &DataFile, detail: &
     let (sha256, detail) = (file.sha256.clone(), detail.to_owned());
     let record = Record { format: FORMAT, path, sha256, detail, time: Time(core.now_ns()) };
     let bytes = serde_json::to_vec(&record).map_err(Error::internal)?;
-    let object = format!("{}/{}.json", folder(&tenant.id), Ulid::new());
+    let object = format!("{}/{}.json", folder(&tenant.id), crate::runtime::new_id());
     core.store.create(&object, Bytes::from(bytes)).await?;
     reload(core, tenant).await
 }

@@ -26,7 +26,7 @@ pub(crate) async fn run(core: Weak<Core>) {
     let mut background = Background::default();
     loop {
         let Some(interval) = core.upgrade().map(|core| core.options.maintenance.interval) else { return };
-        tokio::time::sleep(interval).await;
+        crate::runtime::sleep(interval).await;
         let Some(core) = core.upgrade() else { return };
         if core.poison().is_some() {
             continue;
@@ -120,7 +120,7 @@ impl Background {
     async fn wait_for_memory(&self, core: &Core) {
         let started = Instant::now();
         while core.budget.is_pressed() && started.elapsed() < PRESSED_MAX {
-            tokio::time::sleep(PRESSED_TICK).await;
+            crate::runtime::sleep(PRESSED_TICK).await;
         }
     }
 
@@ -132,7 +132,7 @@ impl Background {
         let percent = core.options.maintenance.compaction.busy_percent.clamp(1, 100);
         if busy && percent < 100 {
             let pause = worked * (100 - percent) / percent;
-            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
+            crate::runtime::sleep(pause.min(PAUSE_MAX)).await;
         }
     }
 }

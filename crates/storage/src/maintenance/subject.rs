@@ -14,8 +14,8 @@ use tracehound_schema::{Dataset, TenantId};
 use ulid::Ulid;
 
 use crate::Error;
+use crate::disk::Disk;
 use crate::manifest::ErasureKind;
-use crate::store::sync_dir;
 
 const KEY_BYTES: usize = 32;
 
@@ -131,7 +131,7 @@ impl ErasureKey {
                 linked => linked,
             }?;
             fs::remove_file(&temporary)?;
-            sync_dir(path.parent().unwrap_or(Path::new(".")))
+            Disk::Real.sync_dir(path.parent().unwrap_or(Path::new(".")))
         };
         make().map_err(io)?;
         Self::read(path)

@@ -98,7 +98,7 @@ pub(crate) async fn write(entries: &Entries, state: &State, hash: &str) -> Resul
             let (bytes, described) = segment.encode(&tenant, dataset, part);
             (segment, bytes, described)
         };
-        let (segment, bytes, described) = tokio::task::spawn_blocking(make).await.map_err(Error::internal)?;
+        let (segment, bytes, described) = crate::runtime::blocking(make).await?;
         if segment.is_empty() {
             return Ok((key, None));
         }

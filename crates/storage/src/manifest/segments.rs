@@ -48,7 +48,7 @@ impl SegmentCache {
             }
             Segment::decode(&path, &bytes, &tenant, dataset, part)
         };
-        let segment = Arc::new(tokio::task::spawn_blocking(decode).await.map_err(Error::internal)??);
+        let segment = Arc::new(crate::runtime::blocking(decode).await??);
         self.put(object, &segment);
         Ok(segment)
     }

@@ -27,13 +27,14 @@ pub use self::cache::CacheStatus;
 use self::connect::Place;
 pub(crate) use self::lease::Claim;
 use self::local::Local;
-pub(crate) use self::local::{TEMPORARY_SUFFIX, create_dirs, sync_dir};
+pub(crate) use self::local::{TEMPORARY_SUFFIX, create_dirs};
 pub(crate) use self::new_file::{NewFile, Written};
 pub use self::options::StoreOptions;
 pub use self::probe::StoreProbe;
 pub use self::record::store_of;
 use self::remote::Remote;
 use crate::Error;
+use crate::disk::Disk;
 
 /// A store of objects, by names such as `tenant=acme/manifest/….json`. Clones share it.
 #[derive(Clone)]
@@ -81,9 +82,14 @@ impl Store {
     /// answers wrongly, [`Error::StoreHeld`] if another writer has it and two
     /// would damage it, [`Error::Unavailable`] if it does not answer,
     /// [`Error::Io`] if the disk fails.
-    pub(crate) async fn open(options: &StoreOptions, data_dir: &Path, claim: Claim) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        options: &StoreOptions,
+        disk: &Disk,
+        data_dir: &Path,
+        claim: Claim,
+    ) -> Result<Self, Error> {
         record::check(data_dir, options.url.as_ref())?;
-        let mut store = Self::connect(options, data_dir)?;
+        let mut store = Self::connect(options, disk, data_dir)?;
         if let Some(url) = &options.url {
             if let Backend::Remote(remote) = &mut store.backend {
                 remote.prepare(options, data_dir, claim).await?;
@@ -97,16 +103,19 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::StoreUnusable`] if the options do not make a store, [`Error::Io`] if the disk fails.
-    pub(crate) fn connect(options: &StoreOptions, data_dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn connect(options: &StoreOptions, disk: &Disk, data_dir: &Path) -> Result<Self, Error> {
+        let local = |root: &Path, shared| Local::open(disk.clone(), root, shared);
         let (store, url) = match (&options.object_store, &options.url) {
             (Some(store), url) => (Arc::clone(store), url.as_ref().map_or("memory:/", Url::as_str)),
             (None, Some(url)) => match connect::connect(url, options)? {
                 Place::Remote(store) => (store, url.as_str()),
-                Place::Folder(folder) => return Ok(Self { backend: Backend::Local(Local::open(&folder, true)?) }),
+                Place::Folder(folder) => return Ok(Self { backend: Backend::Local(local(&folder, true)?) }),
             },
-            (None, None) => return Self::local(&data_dir.join("store")),
+            (None, None) => return Ok(Self { backend: Backend::Local(local(&data_dir.join("store"), false)?) }),
         };
-        Ok(Self::remote(store, url, Some(data_dir.join("staging"))))
+        // Files are staged on the operating system's disk; beside a simulated one, in memory.
+        let staging = matches!(disk, Disk::Real).then(|| data_dir.join("staging"));
+        Ok(Self::remote(store, url, staging))
     }
 
     /// Ends writing: the next writer need not wait.
@@ -131,7 +140,7 @@ impl Store {
 
     /// A store in a folder that no other process writes to; made if absent.
     pub(crate) fn local(root: &Path) -> Result<Self, Error> {
-        Ok(Self { backend: Backend::Local(Local::open(root, false)?) })
+        Ok(Self { backend: Backend::Local(Local::open(Disk::Real, root, false)?) })
     }
 
     /// An object store. `url` is how messages name it. New files are collected

@@ -1,15 +1,14 @@
 //! A file of unknown length on its way into the store, hashed while it is written.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
-use tokio::runtime::Handle;
 
 use super::local::{Temporary, synced};
 use super::remote::{Body, Remote};
-use crate::Error;
+use crate::disk::DiskFile;
+use crate::{Error, runtime};
 
 /// A file that is durable, and stands under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub(crate) struct NewFile {
 }
 
 enum Sink {
-    File(File, Temporary),
+    File(DiskFile, Temporary),
     Buffer(Vec<u8>),
 }
 
@@ -38,12 +37,12 @@ enum Target {
 }
 
 impl NewFile {
-    pub(super) fn local(file: File, temporary: Temporary, path: PathBuf) -> Self {
+    pub(super) fn local(file: DiskFile, temporary: Temporary, path: PathBuf) -> Self {
         Self::new(Sink::File(file, temporary), Target::Local(path))
     }
 
     /// Collected in a file, or without one in memory, and then uploaded.
-    pub(super) fn remote(staged: Option<(Temporary, File)>, remote: Remote, object: &str) -> Self {
+    pub(super) fn remote(staged: Option<(Temporary, DiskFile)>, remote: Remote, object: &str) -> Self {
         let sink = match staged {
             Some((temporary, file)) => Sink::File(file, temporary),
             None => Sink::Buffer(Vec::new()),
@@ -63,7 +62,7 @@ impl NewFile {
     /// it may be in the store; nothing names it.
     pub(crate) async fn finish(self) -> Result<Written, Error> {
         if let Target::Local(_) = self.target {
-            return tokio::task::spawn_blocking(|| self.finish_blocking()).await.map_err(Error::internal)?;
+            return runtime::blocking(|| self.finish_blocking()).await?;
         }
         let (written, sink, target) = self.into_parts();
         if let Target::Remote(remote, object) = target {
@@ -79,7 +78,7 @@ impl NewFile {
     /// [`finish`](Self::finish), for a thread that may block. Where the store is remote it needs a runtime.
     pub(crate) fn finish_blocking(self) -> Result<Written, Error> {
         if let Target::Remote(..) = self.target {
-            return Handle::current().block_on(self.finish());
+            return runtime::block_on(self.finish());
         }
         let (written, sink, target) = self.into_parts();
         if let (Sink::File(file, temporary), Target::Local(path)) = (sink, target) {

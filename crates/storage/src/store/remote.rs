@@ -1,8 +1,6 @@
 //! Objects in an object store: S3, Google Cloud Storage, Azure, or memory in tests.
 
-use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +19,8 @@ use super::local::{Temporary, create_dirs};
 use super::new_file::NewFile;
 use super::probe::{StoreProbe, probe};
 use super::{Listed, StoreOptions, StoreStatus, lease, probe as probing};
-use crate::Error;
+use crate::disk::{Disk, DiskFile};
+use crate::{Error, runtime};
 
 /// Files over this size are uploaded in parts.
 const SINGLE_PUT_BYTES_MAX: u64 = 16 << 20;
@@ -46,11 +45,11 @@ pub(super) struct Remote {
 /// The content of an upload.
 pub(super) enum Body {
     Bytes(Bytes),
-    File(Arc<File>, u64),
+    File(Arc<DiskFile>, u64),
 }
 
 impl Body {
-    pub(super) fn file(file: File, bytes: u64) -> Self {
+    pub(super) fn file(file: DiskFile, bytes: u64) -> Self {
         Self::File(Arc::new(file), bytes)
     }
 
@@ -67,11 +66,11 @@ impl Body {
             Self::Bytes(bytes) => Ok(bytes.slice(at(range.start)?..at(range.end)?)),
             Self::File(file, _) => {
                 let (file, mut bytes) = (Arc::clone(file), vec![0; at(range.end - range.start)?]);
-                let read = tokio::task::spawn_blocking(move || {
+                let read = runtime::blocking(move || {
                     file.read_exact_at(&mut bytes, range.start)?;
                     Ok::<_, std::io::Error>(Bytes::from(bytes))
                 });
-                read.await.map_err(Error::internal)?.map_err(|e| Error::io(Path::new("staging"), e))
+                read.await?.map_err(|e| Error::io(Path::new("staging"), e))
             }
         }
     }
@@ -239,8 +238,8 @@ impl Remote {
     pub(super) fn new_file(&self, object: &str) -> Result<NewFile, Error> {
         let staged = match &self.staging {
             Some(staging) => {
-                create_dirs(staging)?;
-                Some(Temporary::new(&staging.join("upload"))?)
+                create_dirs(&Disk::Real, staging)?;
+                Some(Temporary::new(&Disk::Real, &staging.join("upload"))?)
             }
             None => None,
         };

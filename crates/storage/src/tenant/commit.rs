@@ -25,7 +25,7 @@ pub(crate) struct Change {
 impl Change {
     /// A change that adds and removes files.
     pub(crate) fn new(operation: Operation, add: Vec<manifest::File>, remove: Vec<Removed>) -> Self {
-        Self { commit: Ulid::new(), operation, add, remove, reason: None, erasure: None }
+        Self { commit: crate::runtime::new_id(), operation, add, remove, reason: None, erasure: None }
     }
 }
 

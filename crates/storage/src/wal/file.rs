@@ -1,12 +1,13 @@
-use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
 #[cfg(test)]
 use std::sync::{Arc, Mutex};
 
+use crate::disk::DiskFile;
+
 /// The file that frames are written to. In tests its operations can be made to fail.
 pub(crate) struct WalFile {
-    file: File,
+    file: DiskFile,
     #[cfg(test)]
     faults: Arc<Faults>,
 }
@@ -23,12 +24,12 @@ pub(crate) struct Faults {
 
 impl WalFile {
     #[cfg(not(test))]
-    pub(crate) fn new(file: File) -> Self {
+    pub(crate) fn new(file: DiskFile) -> Self {
         Self { file }
     }
 
     #[cfg(test)]
-    pub(crate) fn new(file: File, faults: Arc<Faults>) -> Self {
+    pub(crate) fn new(file: DiskFile, faults: Arc<Faults>) -> Self {
         Self { file, faults }
     }
 

@@ -1,15 +1,15 @@
 use std::collections::HashMap;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracehound_schema::TenantId;
 
-use crate::store::sync_dir;
+use crate::disk::Disk;
+use crate::runtime::{Safeguard, without};
 
 /// Which segments there are, and what keeps each of them.
-#[derive(Default)]
 pub(crate) struct Ledger {
+    disk: Disk,
     segments: Mutex<Vec<Segment>>,
 }
 
@@ -24,6 +24,11 @@ pub(crate) struct Segment {
 }
 
 impl Ledger {
+    /// A ledger without segments.
+    pub(crate) fn new(disk: Disk) -> Self {
+        Self { disk, segments: Mutex::default() }
+    }
+
     /// Adds a segment; it is the newest.
     pub(crate) fn add(&self, segment: Segment) {
         self.lock().push(segment);
@@ -66,15 +71,17 @@ impl Ledger {
         segments.retain(|segment| {
             let is_newest = index == newest;
             index += 1;
-            let needed = segment.last.iter().any(|(tenant, last)| covered(tenant) < Some(*last));
+            let needed = !without(Safeguard::EntryBeforeReclaim)
+                && segment.last.iter().any(|(tenant, last)| covered(tenant) < Some(*last));
             if is_newest || needed {
                 return true;
             }
             let removed = if segment.damaged {
                 let kept = segment.path.with_extension("wal.corrupt");
-                fs::rename(&segment.path, kept).and_then(|()| segment.path.parent().map_or(Ok(()), sync_dir))
+                let renamed = self.disk.rename(&segment.path, &kept);
+                renamed.and_then(|()| segment.path.parent().map_or(Ok(()), |dir| self.disk.sync_dir(dir)))
             } else {
-                fs::remove_file(&segment.path)
+                self.disk.remove_file(&segment.path)
             };
             if let Err(error) = &removed {
                 tracing::warn!(path = %segment.path.display(), %error, "cannot remove WAL segment");

@@ -1,14 +1,17 @@
 //! Reading the WAL back at start, segment by segment, with bounded memory.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::vec;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tracehound_schema::DecodeLimits;
 
 use super::segment::{Item, OpenError, SegmentReader, list};
 use crate::Error;
+use crate::disk::{Access, Disk};
+
+/// How many bytes of frames are read at once, or one frame if it is longer.
+const READ_BYTES: usize = 1 << 20;
 
 /// What replay meets, in the order of the log.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) enum Event {
     Damage { path: PathBuf, detail: String },
     /// A torn tail was cut.
     Cut { bytes: u64 },
+    /// All was read; nothing comes after this.
+    End(End),
 }
 
 /// Where the log ends.
@@ -32,6 +37,17 @@ pub(crate) struct End {
     pub(crate) sequence_next: u64,
 }
 
+/// Reads all segments of a folder, in pieces. Blocking.
+pub(crate) struct Replay {
+    disk: Disk,
+    dir: PathBuf,
+    segments: vec::IntoIter<(u64, PathBuf)>,
+    current: Option<(PathBuf, SegmentReader)>,
+    tails: Vec<Tail>,
+    end: End,
+    ended: bool,
+}
+
 /// A segment's tail that is torn, unless frames follow in a later segment.
 struct Tail {
     path: PathBuf,
@@ -39,56 +55,80 @@ struct Tail {
     bytes: u64,
 }
 
-/// Reads all segments of a folder and sends what it meets. Blocking.
-///
-/// The last tail that does not check is cut off, durably, before this returns.
-///
-/// # Errors
-/// [`Error::Io`] and [`Error::NewerFormat`]. Damage is not an error but an event.
-pub(crate) fn read(dir: &Path, events: &mpsc::Sender<Event>) -> Result<End, Error> {
-    let send = |event| events.blocking_send(event).map_err(|_| Error::internal("replay was given up"));
-    let listing = list(dir)?;
-    let mut sequence_next = 1;
-    let mut tails: Vec<Tail> = Vec::new();
-    for (number, path) in &listing.segments {
-        let mut reader = match SegmentReader::open(path, *number) {
-            Ok(reader) => reader,
-            Err(OpenError::Fatal(error)) => return Err(error),
-            Err(OpenError::Damaged(detail)) => {
-                quarantine(dir, path)?;
-                let path = path.with_extension("wal.corrupt");
-                send(Event::Damage { path, detail })?;
+impl Replay {
+    /// Looks which segments there are.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn open(disk: Disk, dir: PathBuf) -> Result<Self, Error> {
+        let listing = list(&disk, &dir)?;
+        Ok(Self {
+            disk,
+            dir,
+            segments: listing.segments.into_iter(),
+            current: None,
+            tails: Vec::new(),
+            end: End { number_max: listing.number_max, sequence_next: 1 },
+            ended: false,
+        })
+    }
+
+    /// What comes next; nothing after the end, at which the last tail that does
+    /// not check has been cut off, durably.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::NewerFormat`]. Damage is not an error but an event.
+    pub(crate) fn read(&mut self) -> Result<Vec<Event>, Error> {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        while bytes < READ_BYTES && !self.ended {
+            let Some((path, reader)) = &mut self.current else {
+                match self.segments.next() {
+                    Some((number, path)) => events.push(self.begin(number, path)?),
+                    None => {
+                        for tail in self.tails.drain(..) {
+                            cut(&self.disk, &tail.path, tail.from)?;
+                            events.push(Event::Cut { bytes: tail.bytes - tail.from });
+                        }
+                        events.push(Event::End(self.end));
+                        self.ended = true;
+                    }
+                }
                 continue;
-            }
-        };
-        let limits = reader.header().limits;
-        send(Event::Segment { path: path.clone(), bytes: reader.bytes(), limits })?;
-        sequence_next = sequence_next.max(reader.header().first_sequence);
-        loop {
+            };
             match reader.next()? {
                 Item::Frame { sequence, body } => {
-                    for tail in tails.drain(..) {
-                        send(tail.damage())?;
-                    }
-                    sequence_next = sequence_next.max(sequence + 1);
-                    send(Event::Frame { sequence, body })?;
+                    events.extend(self.tails.drain(..).map(Tail::damage));
+                    self.end.sequence_next = self.end.sequence_next.max(sequence + 1);
+                    bytes += body.len();
+                    events.push(Event::Frame { sequence, body });
                 }
                 Item::Damage { from, to } => {
                     let detail = format!("bytes {from} to {to} are not frames");
-                    send(Event::Damage { path: path.clone(), detail })?;
+                    events.push(Event::Damage { path: path.clone(), detail });
                 }
-                Item::Torn { from } => {
-                    tails.push(Tail { path: path.clone(), from, bytes: reader.bytes() });
-                }
-                Item::End => break,
+                Item::Torn { from } => self.tails.push(Tail { path: path.clone(), from, bytes: reader.bytes() }),
+                Item::End => self.current = None,
             }
         }
+        Ok(events)
     }
-    for tail in tails {
-        cut(&tail.path, tail.from)?;
-        send(Event::Cut { bytes: tail.bytes - tail.from })?;
+
+    fn begin(&mut self, number: u64, path: PathBuf) -> Result<Event, Error> {
+        let reader = match SegmentReader::open(&self.disk, &path, number) {
+            Ok(reader) => reader,
+            Err(OpenError::Fatal(error)) => return Err(error),
+            Err(OpenError::Damaged(detail)) => {
+                quarantine(&self.disk, &self.dir, &path)?;
+                return Ok(Event::Damage { path: path.with_extension("wal.corrupt"), detail });
+            }
+        };
+        let header = reader.header();
+        let event = Event::Segment { path: path.clone(), bytes: reader.bytes(), limits: header.limits };
+        self.end.sequence_next = self.end.sequence_next.max(header.first_sequence);
+        self.current = Some((path, reader));
+        Ok(event)
     }
-    Ok(End { number_max: listing.number_max, sequence_next })
 }
 
 impl Tail {
@@ -98,16 +138,16 @@ impl Tail {
     }
 }
 
-fn cut(path: &Path, bytes: u64) -> Result<(), Error> {
+fn cut(disk: &Disk, path: &Path, bytes: u64) -> Result<(), Error> {
     let cut = || {
-        let file = File::options().write(true).open(path)?;
+        let file = disk.open(path, Access::Write)?;
         file.set_len(bytes)?;
         file.sync_all()
     };
     cut().map_err(|e| Error::io(path, e))
 }
 
-fn quarantine(dir: &Path, path: &Path) -> Result<(), Error> {
-    std::fs::rename(path, path.with_extension("wal.corrupt")).map_err(|e| Error::io(path, e))?;
-    crate::store::sync_dir(dir).map_err(|e| Error::io(dir, e))
+fn quarantine(disk: &Disk, dir: &Path, path: &Path) -> Result<(), Error> {
+    disk.rename(path, &path.with_extension("wal.corrupt")).map_err(|e| Error::io(path, e))?;
+    disk.sync_dir(dir).map_err(|e| Error::io(dir, e))
 }

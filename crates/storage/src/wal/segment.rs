@@ -1,6 +1,5 @@
 //! One segment file: making it, finding it, reading it back.
 
-use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,8 @@ use bytes::Bytes;
 
 use super::frame::{BODY_BYTES_MAX, FRAME_HEAD_BYTES, FrameHead, HEADER_BYTES_MAX, HeaderError, SegmentHeader};
 use crate::Error;
-use crate::store::sync_dir;
+use crate::disk::{Access, Disk, DiskFile};
+use crate::runtime::{Safeguard, without};
 
 const SCAN_WINDOW_BYTES: usize = 256 << 10;
 /// How many times the size of a segment a search for frames may checksum.
@@ -27,18 +27,18 @@ pub(crate) struct Listing {
 }
 
 /// Lists the segments of a folder, and removes what a crash left of making one.
-pub(crate) fn list(dir: &Path) -> Result<Listing, Error> {
+pub(crate) fn list(disk: &Disk, dir: &Path) -> Result<Listing, Error> {
     let mut segments = Vec::new();
     let mut number_max = 0;
-    for found in fs::read_dir(dir).map_err(|e| Error::io(dir, e))? {
-        let path = found.map_err(|e| Error::io(dir, e))?.path();
+    for found in disk.list(dir).map_err(|e| Error::io(dir, e))? {
+        let path = found.path;
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let (number, suffix) = name.split_once('.').unwrap_or((name, ""));
         let (20, Ok(number)) = (number.len(), number.parse::<u64>()) else { continue };
         match suffix {
             "wal" => segments.push((number, path)),
             "wal.tmp" => {
-                fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+                disk.remove_file(&path).map_err(|e| Error::io(&path, e))?;
                 continue;
             }
             "wal.corrupt" => {}
@@ -53,21 +53,21 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, Error> {
 /// Makes a segment: it appears under its name complete and durable, or not at all.
 ///
 /// Returns the file, positioned behind the header, and the header's length.
-pub(crate) fn create(dir: &Path, header: &SegmentHeader) -> Result<(File, u64), Error> {
+pub(crate) fn create(disk: &Disk, dir: &Path, header: &SegmentHeader) -> Result<(DiskFile, u64), Error> {
     let path = path_of(dir, header.number);
     let temporary = path.with_extension("wal.tmp");
     let bytes = header.encode();
     let make = || {
-        let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&temporary)?;
+        let mut file = disk.open(&temporary, Access::Empty)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
-        fs::hard_link(&temporary, &path)?;
-        sync_dir(dir)?;
+        disk.hard_link(&temporary, &path)?;
+        disk.sync_dir(dir)?;
         Ok(file)
     };
     let made = make().map_err(|e| Error::io(&path, e));
     // Best effort: the next start removes what is left.
-    let _ = fs::remove_file(&temporary);
+    let _ = disk.remove_file(&temporary);
     Ok((made?, bytes.len() as u64))
 }
 
@@ -109,7 +109,7 @@ pub(crate) enum OpenError {
 /// Reads the frames of a segment, one at a time.
 pub(crate) struct SegmentReader {
     path: PathBuf,
-    file: BufReader<File>,
+    file: BufReader<DiskFile>,
     bytes: u64,
     header: SegmentHeader,
     at: u64,
@@ -118,11 +118,17 @@ pub(crate) struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens the segment of that number.
-    pub(crate) fn open(path: &Path, number: u64) -> Result<Self, OpenError> {
+    /// Opens the segment of that number, and syncs it.
+    ///
+    /// Frames that were written and not synced when the process died read back all the same.
+    /// Whatever is read is relied on, by the answer to a retry for one, so it has to be durable first.
+    pub(crate) fn open(disk: &Disk, path: &Path, number: u64) -> Result<Self, OpenError> {
         let fatal = |e| OpenError::Fatal(Error::io(path, e));
-        let mut file = File::open(path).map_err(fatal)?;
-        let bytes = file.metadata().map_err(fatal)?.len();
+        let mut file = disk.open(path, Access::Read).map_err(fatal)?;
+        if !without(Safeguard::SyncOnReplay) {
+            file.sync_all().map_err(fatal)?;
+        }
+        let bytes = file.size().map_err(fatal)?;
         let mut start = Vec::new();
         (&mut file).take(HEADER_BYTES_MAX as u64).read_to_end(&mut start).map_err(fatal)?;
         let (header, at) = SegmentHeader::decode(&start).map_err(|error| match error {
@@ -261,7 +267,7 @@ enum Scan {
 }
 
 /// Seeks without dropping the buffer where the target is in it.
-fn seek(file: &mut BufReader<File>, to: u64) -> std::io::Result<()> {
+fn seek(file: &mut BufReader<DiskFile>, to: u64) -> std::io::Result<()> {
     let at = file.stream_position()?;
     match (i64::try_from(to), i64::try_from(at)) {
         (Ok(to), Ok(at)) => file.seek_relative(to - at),

@@ -2,14 +2,13 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 use tracehound_schema::{DecodeLimits, Payload, Signal};
 
 use super::frame::{HeaderError, SegmentHeader, decode_body};
-use super::replay::{self, End, Event};
+use super::replay::{End, Event, Replay};
 use super::segment::path_of;
-use crate::Error;
-use crate::testing;
+use crate::disk::Disk;
+use crate::{Error, testing};
 
 fn header(number: u64, first_sequence: u64) -> SegmentHeader {
     let salt = 0x5eed_5eed_5eed_5eed;
@@ -41,20 +40,21 @@ struct Found {
 }
 
 fn read(dir: &Path) -> Result<(Found, End), Error> {
-    let (events, mut receiver) = mpsc::channel(1 << 16);
-    let end = replay::read(dir, &events)?;
+    let mut replay = Replay::open(Disk::Real, dir.to_owned())?;
     let mut found = Found::default();
-    while let Ok(event) = receiver.try_recv() {
-        match event {
-            Event::Segment { .. } => {}
-            Event::Frame { sequence, body } => {
-                found.frames.push((sequence, decode_body(&body).unwrap()));
+    loop {
+        for event in replay.read()? {
+            match event {
+                Event::End(end) => return Ok((found, end)),
+                Event::Segment { .. } => {}
+                Event::Frame { sequence, body } => {
+                    found.frames.push((sequence, decode_body(&body).unwrap()));
+                }
+                Event::Damage { detail, .. } => found.damage.push(detail),
+                Event::Cut { bytes } => found.cut += bytes,
             }
-            Event::Damage { detail, .. } => found.damage.push(detail),
-            Event::Cut { bytes } => found.cut += bytes,
         }
     }
-    Ok((found, end))
 }
 
 fn read_bytes(bytes: &[u8]) -> (Found, End, Vec<u8>) {

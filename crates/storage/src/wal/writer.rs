@@ -2,20 +2,21 @@
 //! group, syncs once, hands the rows over in sequence order and acknowledges.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
-use tracehound_schema::{Decoded, Payload};
-use ulid::Ulid;
-
 use super::frame::SegmentHeader;
+use super::queue::Requests;
 use super::{Segment, WalFile, segment};
-use crate::Error;
 use crate::budget::Reservation;
 use crate::engine::{Core, Failure};
 use crate::recent::{Figures, Key, Outcome};
+use crate::runtime::{Safeguard, without};
+use crate::{Error, runtime};
+use tokio::sync::{oneshot, watch};
+use tracehound_schema::{Decoded, Payload};
 
 const GROUP_BYTES_MAX: usize = 32 << 20;
 const GROUP_REQUESTS_MAX: usize = 4096;
@@ -45,7 +46,7 @@ impl Request {
 pub(crate) struct Writer {
     core: Arc<Core>,
     dir: PathBuf,
-    requests: mpsc::Receiver<Request>,
+    requests: Requests,
     file: WalFile,
     header: SegmentHeader,
     bytes: u64,
@@ -57,15 +58,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Begins the segment of that number. `sequence` is that of the first frame.
-    pub(crate) fn new(
-        core: Arc<Core>,
-        requests: mpsc::Receiver<Request>,
-        number: u64,
-        sequence: u64,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(core: Arc<Core>, requests: Requests, number: u64, sequence: u64) -> Result<Self, Error> {
         let dir = core.wal_dir.clone();
         let header = new_header(&core, number, sequence);
-        let (file, bytes) = segment::create(&dir, &header)?;
+        let (file, bytes) = segment::create(&core.options.disk, &dir, &header)?;
         #[cfg(test)]
         let faults = Arc::clone(&core.faults);
         let file = WalFile::new(
@@ -89,27 +85,46 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Serves requests until all senders are gone.
-    pub(crate) fn run(mut self) {
-        while let Ok(first) = self.requests.recv() {
-            let group = self.gather(first);
-            self.commit(group);
+    /// Serves requests until no more can come, on a thread of its own.
+    pub(crate) fn start(mut self) -> Result<Running, Error> {
+        #[cfg(test)]
+        if crate::sim::is_running() {
+            let serve = async move {
+                while let Some(first) = self.requests.next_simulated().await {
+                    self.step(first);
+                }
+            };
+            return Ok(Running::Task(runtime::spawn(serve)));
         }
+        let dir = self.dir.clone();
+        let serve = move || {
+            while let Some(first) = self.requests.next() {
+                self.step(first);
+            }
+        };
+        let thread = std::thread::Builder::new().name("tracehound-wal".to_owned()).spawn(serve);
+        thread.map(Running::Thread).map_err(|e| Error::io(&dir, e))
+    }
+
+    /// Makes one group durable and acknowledges it. `first` begins it.
+    fn step(&mut self, first: Request) {
+        let group = self.gather(first);
+        self.commit(group);
     }
 
     /// Takes what is queued, and waits a moment for appends that are on their
     /// way here; a lone one never waits.
-    fn gather(&self, first: Request) -> Vec<Request> {
+    fn gather(&mut self, first: Request) -> Vec<Request> {
         let deadline = Instant::now() + self.core.options.group_commit_delay;
         let mut bytes = first.payload.body.len();
         let mut group = vec![first];
         while bytes < GROUP_BYTES_MAX && group.len() < GROUP_REQUESTS_MAX {
-            let next = match self.requests.try_recv() {
+            let next = match self.requests.try_next() {
                 Ok(next) => next,
                 Err(_) if self.core.arriving.load(Ordering::Acquire) == 0 => break,
                 Err(_) => {
                     let left = deadline.saturating_duration_since(Instant::now());
-                    match self.requests.recv_timeout(left) {
+                    match self.requests.next_within(left) {
                         Ok(next) => next,
                         Err(_) => break,
                     }
@@ -151,7 +166,9 @@ impl Writer {
             self.header.encode_frame(&mut self.buffer, sequence, &request.payload);
             sequence += 1;
         }
-        if let Err(error) = self.file.write_all(&self.buffer) {
+        if !without(Safeguard::WriteBeforeReply)
+            && let Err(error) = self.file.write_all(&self.buffer)
+        {
             let detail = format!("cannot write to the WAL: {error}");
             tracing::error!(%error, "cannot write to the WAL");
             if let Err(error) = self.file.cut(self.bytes) {
@@ -161,7 +178,14 @@ impl Writer {
             }
             return Err(Failure::Unavailable(detail));
         }
-        if let Err(error) = self.file.sync() {
+        if !without(Safeguard::SyncBeforeReply)
+            && let Err(error) = self.file.sync()
+        {
+            // The page cache has frames that may never reach the disk, and no later sync would tell. A start must
+            // not read them, remember them, and answer a retry by them. Best effort: nothing was promised.
+            if !without(Safeguard::CutAfterFailedSync) {
+                let _ = self.file.cut(self.bytes);
+            }
             let detail = format!("cannot sync the WAL: {error}");
             self.core.set_poison(detail.clone());
             return Err(Failure::Poisoned(detail));
@@ -177,10 +201,10 @@ impl Writer {
     /// Begins the next segment.
     fn roll(&mut self) -> Result<(), Failure> {
         let header = new_header(&self.core, self.header.number + 1, self.sequence);
-        let (file, bytes) = segment::create(&self.dir, &header).map_err(|error| {
+        let (file, bytes) = segment::create(&self.core.options.disk, &self.dir, &header).map_err(|error| {
             let detail = format!("cannot begin a WAL segment: {}", error.chain());
             tracing::error!("{detail}");
-            if segment::path_of(&self.dir, header.number).exists() {
+            if self.core.options.disk.exists(&segment::path_of(&self.dir, header.number)) {
                 // Its name may or may not be durable, so it can be neither used nor made again.
                 self.core.set_poison(detail.clone());
                 return Failure::Poisoned(detail);
@@ -208,9 +232,33 @@ impl Writer {
     }
 }
 
+/// The writer at work.
+pub(crate) enum Running {
+    Thread(JoinHandle<()>),
+    #[cfg(test)]
+    Task(runtime::Task<()>),
+}
+
+impl Running {
+    /// Waits until it has served its last request.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if it panicked.
+    pub(crate) async fn stopped(self) -> Result<(), Error> {
+        match self {
+            Self::Thread(thread) => {
+                let stopped = runtime::blocking(|| thread.join()).await?;
+                stopped.map_err(|_| Error::internal("the WAL's writer panicked"))
+            }
+            #[cfg(test)]
+            Self::Task(task) => task.await,
+        }
+    }
+}
+
 fn new_header(core: &Core, number: u64, first_sequence: u64) -> SegmentHeader {
     // A ULID's low 64 bits are random.
-    let salt = u64::try_from(Ulid::new().0 & u128::from(u64::MAX)).unwrap_or_default();
+    let salt = u64::try_from(runtime::new_id().0 & u128::from(u64::MAX)).unwrap_or_default();
     SegmentHeader { salt, number, first_sequence, limits: core.options.decode_limits }
 }
 

@@ -5,18 +5,16 @@ use std::cmp::Ordering;
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
 use arrow::row::Rows;
-use tokio::runtime::Handle;
 use tracehound_schema::Dataset;
 
-use crate::Error;
 use crate::files::read::Input;
 use crate::files::sort::Sorter;
 use crate::files::write::ROWS_AT_ONCE;
+use crate::{Error, runtime};
 
 /// Gives the rows of sorted inputs in order; equal ones in the order of inputs.
 pub(super) struct Cursors {
     sorter: Sorter,
-    runtime: Handle,
     cursors: Vec<Cursor>,
     /// Indices of cursors that have rows, a binary heap with the least row on top.
     heap: Vec<usize>,
@@ -33,9 +31,9 @@ struct Cursor {
 }
 
 impl Cursors {
-    pub(super) fn new(dataset: Dataset, inputs: Vec<Input>, runtime: Handle) -> Result<Self, Error> {
+    pub(super) fn new(dataset: Dataset, inputs: Vec<Input>) -> Result<Self, Error> {
         let cursors = inputs.into_iter().map(|input| Cursor { input, keys: None, row: 0, batch: 0 }).collect();
-        let mut new = Self { sorter: Sorter::new(dataset)?, runtime, cursors, heap: Vec::new(), batches: Vec::new() };
+        let mut new = Self { sorter: Sorter::new(dataset)?, cursors, heap: Vec::new(), batches: Vec::new() };
         for cursor in 0..new.cursors.len() {
             if new.load(cursor)? {
                 new.heap.push(cursor);
@@ -75,7 +73,7 @@ impl Cursors {
     fn load(&mut self, cursor: usize) -> Result<bool, Error> {
         let cursor = &mut self.cursors[cursor];
         let rows = loop {
-            match self.runtime.block_on(cursor.input.next())? {
+            match runtime::block_on(cursor.input.next())? {
                 None => return Ok(false),
                 Some(rows) if rows.num_rows() == 0 => {}
                 Some(rows) => break rows,

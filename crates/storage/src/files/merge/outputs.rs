@@ -8,7 +8,6 @@ use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::TimestampNanosecondType;
 use tracehound_schema::{Dataset, Hour, TenantId};
-use ulid::Ulid;
 
 use crate::files::writer::{FileWriter, Layout, sidecar_path};
 use crate::manifest::File;
@@ -194,7 +193,7 @@ impl<'a> Outputs<'a> {
 
 /// A new file for a bucket.
 fn path(dataset: Dataset, bucket: Bucket) -> String {
-    let id = Ulid::new();
+    let id = crate::runtime::new_id();
     match bucket {
         Bucket::Hour(hour) => partition::data_file(dataset, Some(hour), id),
         Bucket::Day(first) => partition::day_file(dataset, first, id),
