@@ -128,8 +128,8 @@ class Ledger:
                 wrong.append((request.first, "came back after it was lost"))
             else:
                 lucky += there > 0
-        last = requests[-1].first + requests[-1].count if requests else 1
-        strange = [id for id in found if not 1 <= id < last]
+        end = requests[-1].ids.stop if requests else 1
+        strange = [id for id in found if not 1 <= id < end]
         doubled = [id for id, count in found.items() if count > 1]
         for name, some in (
             ("missing", missing), ("doubled", doubled), ("requests in part", torn), ("never sent", strange), ("wrong", wrong)
@@ -144,8 +144,7 @@ class Ledger:
         with self._lock:
             acknowledged, sent = at or (len(self.acknowledged), len(self.sent))
             self.sent = self.sent[:sent]
-            last = self.sent[-1]
-            self._next = last.first + last.count
+            self._next = self.sent[-1].ids.stop if self.sent else 1
             durable = set(self.acknowledged[:acknowledged])
             stored = {number for number, request in enumerate(self.sent) if request.first in found}
             self.acknowledged = sorted(durable | stored)
