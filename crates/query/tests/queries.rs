@@ -7,7 +7,7 @@ mod fixture;
 use std::path::Path;
 use std::time::Duration;
 
-use fixture::{Fixture, NOW};
+use fixture::{Fixture, Held, NOW};
 use tracehound_query::{AsOf, Error, QuarantinedFile, QueryRequest, TimeRange, Truncation, render};
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -150,6 +150,62 @@ async fn invariant_9_files_in_quarantine_are_named_by_the_answers_that_needed_th
     assert!(fixture.engine.maintenance().release(&fixture.tenant, below).await.unwrap());
     let answer = run("SELECT name FROM spans").await;
     assert_eq!((answer.rows(), answer.receipt.incomplete()), (6, false));
+}
+
+/// Row lineage: merged files keep the entry of each row, and `AS OF` reads it.
+#[tokio::test]
+async fn merged_files_keep_the_entries_of_their_rows() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/scenarios/lateral-movement.otlp.json");
+    let files = Fixture::held(&file, Held::Files).await;
+    let merged = Fixture::held(&file, Held::Files).await;
+    merged.engine.maintenance().compact(&merged.tenant, None, None).await.unwrap();
+    let columns = texts(&merged, "SELECT DISTINCT has_commit_column FROM system.files WHERE dataset = 'spans'").await;
+    assert!(columns.contains(&"true".to_owned()), "nothing was merged: {columns:?}");
+    for sql in [
+        "SELECT _commit, count(*) FROM spans GROUP BY 1 ORDER BY 1",
+        "SELECT count(*), count(_commit) FROM spans WHERE _commit = 1",
+        "SELECT span_id, name FROM spans VERSION AS OF 1 ORDER BY 1",
+        "SELECT span_id, _commit FROM spans VERSION AS OF 1 ORDER BY 1",
+        "SELECT attributes FROM spans VERSION AS OF 1 ORDER BY span_id",
+        "SELECT count(*) FROM spans VERSION AS OF 1",
+        "SELECT count(*) FROM (SELECT 1 FROM spans VERSION AS OF 1 LIMIT 5)",
+        "SELECT count(*) FROM spans VERSION AS OF 1 WHERE start_time > '2026-11-21T14:00:00Z'",
+        "SELECT count(*) FROM service_calls VERSION AS OF 1",
+        "SELECT count(*) FROM spans VERSION AS OF 2",
+        "SELECT span_id, end_time, duration_ns FROM spans ORDER BY 1",
+        "SELECT count(*) FROM spans WHERE end_time >= '2026-11-21T14:00:00.050Z'",
+    ] {
+        let expected = texts(&files, sql).await;
+        assert!(!expected.is_empty());
+        assert_eq!(texts(&merged, sql).await, expected, "{sql}");
+    }
+}
+
+/// Invariant: blooms change cost, never answers.
+#[tokio::test]
+async fn invariant_6_files_without_the_needle_are_not_opened() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/scenarios/lateral-movement.otlp.json");
+    let fixture = Fixture::held(&file, Held::Merged).await;
+    let plain = Fixture::held(&file, Held::Memory).await;
+    let run = async |sql: &str| fixture.queries.run(&fixture.tenant, QueryRequest::new(sql)).await.unwrap();
+    let mut pruned = 0;
+    for sql in [
+        "SELECT count(*) FROM spans WHERE trace_id = '02000000000000000000000000000049'",
+        "SELECT count(*) FROM spans WHERE trace_id IN ('02000000000000000000000000000049', '0200000000000000000000000000004A')",
+        "SELECT count(*) FROM spans WHERE user_id = 'u-7' OR user_id = 'u-100'",
+        "SELECT count(*) FROM spans WHERE user_id = 'nobody'",
+        "SELECT count(*) FROM spans WHERE user_id = 'u-7' OR name = 'auth.Do'",
+        "SELECT count(*) FROM spans WHERE user_id <> 'u-7'",
+        "SELECT count(*) FROM actors WHERE trace_id = '02000000000000000000000000000049'",
+    ] {
+        let receipt = run(sql).await.receipt;
+        pruned += receipt.files_pruned_by_bloom;
+        assert_eq!(receipt.files_planned, receipt.files_read + receipt.files_pruned);
+        assert_eq!(texts(&fixture, sql).await, texts(&plain, sql).await, "{sql}");
+    }
+    assert!(pruned > 0, "nothing was ever pruned");
+    let receipt = run("SELECT count(*) FROM spans WHERE user_id = 'nobody'").await.receipt;
+    assert_eq!((receipt.files_read, receipt.files_pruned_by_bloom), (0, receipt.files_planned));
 }
 
 #[tokio::test]

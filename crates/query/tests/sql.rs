@@ -1,6 +1,6 @@
 //! Runs `sql/tests/**/*.slt`, each over the OTLP messages of the file that its first line names
-//! (`# data: testdata/….otlp.json`), in every state that data goes through: in memory, in files, some of each,
-//! after a restart. A second line `# held: half` keeps a script that
+//! (`# data: testdata/….otlp.json`), in every state that data goes through: in memory, in files, in merged files
+//! with promoted attributes, some of each, after a restart. A second line `# held: half` keeps a script that
 //! tells of entries and files to one state: the first half of the messages in files, the rest in memory.
 //!
 //! Besides SQL a query may be `hunt NAME from=… to=… PARAMETER=VALUE …`, or SQL behind
