@@ -171,3 +171,9 @@ pub(crate) fn read_parquet(bytes: bytes::Bytes) -> Vec<RecordBatch> {
     let builder = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
     builder.build().unwrap().map(Result::unwrap).collect()
 }
+
+/// What a Parquet file says of itself beside its columns.
+pub(crate) fn parquet_metadata(bytes: bytes::Bytes) -> std::collections::HashMap<String, String> {
+    let builder = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+    builder.schema().metadata().clone()
+}

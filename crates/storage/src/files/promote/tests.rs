@@ -10,7 +10,7 @@ use tracehound_schema::{PROMOTED_METADATA, PromotedKind, promoted_columns, whole
 use super::*;
 use crate::files::counts::{Counter, KeyCount};
 use crate::files::testing::{Map, Value, map, maps, spans};
-use crate::testing::read_parquet;
+use crate::testing::{parquet_metadata, read_parquet};
 
 const SCOPE: &str = "attributes";
 
@@ -38,9 +38,10 @@ fn through_parquet(scope: &Scope, split: Split) -> MapArray {
     writer.write(&rows).unwrap();
     writer.append_key_value_metadata(KeyValue::new(PROMOTED_METADATA.to_owned(), promoted));
     writer.close().unwrap();
-    let read = read_parquet(bytes.into());
+    let bytes = bytes::Bytes::from(bytes);
+    let promoted = promoted_columns(&parquet_metadata(bytes.clone())).unwrap();
+    let read = read_parquet(bytes);
     let read = arrow::compute::concat_batches(&read[0].schema(), &read).unwrap();
-    let promoted = promoted_columns(read.schema().metadata()).unwrap();
     let promoted: Vec<_> =
         promoted.iter().map(|p| (p.key.clone(), read.column_by_name(&p.column()).unwrap().clone())).collect();
     let order = read.column_by_name(&attribute_order_column(SCOPE)).unwrap().as_binary::<i32>();
