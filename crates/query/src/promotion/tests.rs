@@ -350,12 +350,15 @@ fn context(plain: RecordBatch, files: Files) -> SessionContext {
 }
 
 async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
-    let batches = context.sql(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")).collect().await;
-    let batches = batches.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    answer(context, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
+}
+
+async fn answer(context: &SessionContext, sql: &str) -> datafusion::common::Result<Vec<String>> {
+    let batches = context.sql(sql).await?.collect().await?;
     let rows = batches.iter().flat_map(|batch| render::text_rows(batch).unwrap());
     let mut rows: Vec<_> = rows.map(|row| format!("{row:?}")).collect();
     rows.sort();
-    rows
+    Ok(rows)
 }
 
 /// An expression over attributes; text, number or boolean.
@@ -438,9 +441,14 @@ async fn invariant_6_promoted_files_answer_like_their_maps() {
         let context = context(batch(&all, 0), files);
         for _ in 0..60 {
             let sql = query(&mut seed);
-            let expected = rows(&context, &sql.replace("TABLE", "plain")).await;
-            found += expected.len();
-            assert_eq!(rows(&context, &sql.replace("TABLE", "files")).await, expected, "seed {round}: {sql}");
+            let expected = answer(&context, &sql.replace("TABLE", "plain")).await.ok();
+            found += expected.as_ref().map_or(0, Vec::len);
+            let answered = answer(&context, &sql.replace("TABLE", "files")).await;
+            // A statement that makes no sense, such as a number beside a word, makes none over files either.
+            match (answered, expected) {
+                (Err(error), Some(_)) => panic!("seed {round}: {sql}: {error}"),
+                (answered, expected) => assert_eq!(answered.ok(), expected, "seed {round}: {sql}"),
+            }
         }
     }
     assert!(found > 5000, "only {found} rows were compared");

@@ -32,10 +32,10 @@ fn the_schema_names_tables_columns_and_functions() {
             .iter()
             .map(|c| format!("\"{}\"", c["name"].as_str().expect("a name")))
             .collect();
-        assert_eq!(
-            api.sql(&format!("SELECT {} FROM {}", columns.join(", "), table["name"].as_str().expect("a name"))),
-            json!([])
-        );
+        let name = table["name"].as_str().expect("a name");
+        let rows = api.sql(&format!("SELECT {} FROM {name}", columns.join(", ")));
+        // Figures are there before the first row is.
+        assert_eq!(rows.as_array().expect("rows").is_empty(), name != "system.storage", "{name}: {rows}");
     }
     let functions = schema["functions"].as_array().expect("functions");
     for name in ["count", "date_bin"] {

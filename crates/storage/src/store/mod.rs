@@ -28,7 +28,7 @@ use self::connect::Place;
 pub(crate) use self::lease::Claim;
 use self::local::Local;
 pub(crate) use self::local::{TEMPORARY_SUFFIX, create_dirs};
-pub(crate) use self::new_file::{NewFile, Written};
+pub(crate) use self::new_file::NewFile;
 pub use self::options::StoreOptions;
 pub use self::probe::StoreProbe;
 pub use self::record::store_of;
