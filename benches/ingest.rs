@@ -6,7 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
 
-use std::sync::Arc;
+mod engine;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -16,9 +17,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use prost::Message;
 use tracehound_benches::trace_requests;
 use tracehound_otlp::decode;
-use tracehound_schema::{Dataset, DecodeLimits, Encoding, Payload, Signal, TenantId};
+use tracehound_schema::{Dataset, DecodeLimits, Payload, TenantId};
 use tracehound_server::{Config, Server, ServerOptions};
-use tracehound_storage::{Engine, Options};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,7 +28,7 @@ const CLIENTS: usize = 8;
 
 fn main() -> Result<()> {
     let spans: usize = std::env::args().skip(1).find_map(|a| a.parse().ok()).unwrap_or(1_000_000);
-    let start_ns = u64::try_from(now_ns() - 6 * 3_600_000_000_000)?;
+    let start_ns = u64::try_from(engine::now_ns() - 6 * 3_600_000_000_000)?;
     let requests: Vec<Bytes> = trace_requests(7, spans / SPANS_EACH, SPANS_EACH, start_ns, 3)
         .map(|request| request.encode_to_vec().into())
         .collect();
@@ -60,23 +60,17 @@ fn main() -> Result<()> {
 
 /// Decodes and appends from several tasks; every append waits for its fdatasync.
 async fn append(requests: &[Bytes], spans: usize, prost: f64) -> Result<()> {
-    let dir = tempfile::tempdir_in(data_root())?;
-    let decoder = |payload: &Payload, limits: &DecodeLimits| decode(payload, limits).map_err(|error| error.to_string());
-    let engine = Engine::open(Options::new(dir.path(), Arc::new(now_ns)), Arc::new(decoder)).await?;
+    let dir = tempfile::tempdir_in(engine::data_root())?;
+    let engine = engine::open(dir.path()).await?;
     let started = Instant::now();
     let tasks = (0..CLIENTS).map(|client| {
         let engine = engine.clone();
         let mine: Vec<_> = requests.iter().skip(client).step_by(CLIENTS).cloned().collect();
         tokio::spawn(async move {
             for body in mine {
-                let payload = payload(&body);
-                let decoded = decode(&payload, &DecodeLimits::default())?;
-                while let Err(error) = engine.append(payload.clone(), decoded.clone()).await {
-                    anyhow::ensure!(error.to_string().contains("memory"), "{error}");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
+                engine::append(&engine, &TenantId::default_tenant(), body).await?;
             }
-            Ok(())
+            anyhow::Ok(())
         })
     });
     for task in tasks.collect::<Vec<_>>() {
@@ -85,18 +79,16 @@ async fn append(requests: &[Bytes], spans: usize, prost: f64) -> Result<()> {
     report("decode and append durably", spans, started.elapsed(), Some(prost));
     engine.flush().await?;
     report("the same, and flushed to Parquet", spans, started.elapsed(), Some(prost));
-    let snapshot = engine.snapshot(&TenantId::default_tenant());
-    let files = snapshot.files(Dataset::Spans, i64::MIN..=i64::MAX).await?;
-    let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-    let rows: u64 = files.iter().map(|file| file.rows).sum();
-    println!("{rows} rows in {} Parquet files: {:.1} bytes a span", files.len(), bytes as f64 / rows as f64);
+    let made = engine.snapshot(&TenantId::default_tenant()).totals(Dataset::Spans);
+    let each = made.bytes as f64 / made.rows as f64;
+    println!("{} rows in {} Parquet files: {each:.1} bytes a span, flushed", made.rows, made.files);
     engine.close().await?;
     Ok(())
 }
 
 /// The whole way: real gRPC clients, a real server, acknowledged after fdatasync.
 async fn receive(requests: &[Bytes], spans: usize, prost: f64) -> Result<()> {
-    let dir = tempfile::tempdir_in(data_root())?;
+    let dir = tempfile::tempdir_in(engine::data_root())?;
     let mut config = Config::default();
     config.listen.http = "127.0.0.1:0".parse()?;
     config.listen.otlp_grpc = "127.0.0.1:0".parse()?;
@@ -128,17 +120,6 @@ async fn receive(requests: &[Bytes], spans: usize, prost: f64) -> Result<()> {
     Ok(())
 }
 
-fn payload(body: &Bytes) -> Payload {
-    Payload {
-        tenant: TenantId::default_tenant(),
-        signal: Signal::Traces,
-        encoding: Encoding::Protobuf,
-        received_at_ns: now_ns(),
-        ingest_key_id: None,
-        body: body.clone(),
-    }
-}
-
 fn report(what: &str, spans: usize, took: Duration, base: Option<f64>) -> f64 {
     let rate = spans as f64 / took.as_secs_f64();
     let ratio = base.map_or(String::new(), |base| format!("  {:.2} of protobuf alone", rate / base));
@@ -146,10 +127,6 @@ fn report(what: &str, spans: usize, took: Duration, base: Option<f64>) -> f64 {
     rate
 }
 
-fn data_root() -> std::path::PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(std::env::temp_dir, Into::into)
-}
-
-fn now_ns() -> i64 {
-    chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX)
+fn payload(body: &Bytes) -> Payload {
+    engine::payload(&TenantId::default_tenant(), body.clone())
 }

@@ -1,16 +1,27 @@
 //! The load that benchmarks measure with: traces as a web company makes them,
 //! the same for the same seed.
+//!
+//! Twelve services of three pods each call one another over HTTP, ask their databases and send messages.
+//! Spans carry what the Java agent puts on them: routes and paths with ids in them, peers, threads, statements;
+//! entry spans name the user. Ids are random, times are to the nanosecond.
+
+mod attributes;
+mod trace;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
-use rand::{Rng, RngExt, SeedableRng};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+
+use attributes::{int, text};
+use trace::Trace;
 
 const SERVICES: [&str; 12] = [
     "gateway", "auth", "billing", "catalog", "cart", "orders", "users", "search", "export", "mail", "ledger", "reports",
 ];
+const PODS: usize = 3;
 
 /// Makes `requests` export requests of about `spans_each` spans whose times run
 /// over `hours` hours from `start_ns`, nanoseconds since the Unix epoch.
@@ -27,104 +38,48 @@ pub fn trace_requests(
 }
 
 fn request(rng: &mut ChaCha8Rng, spans: usize, start_ns: u64) -> ExportTraceServiceRequest {
-    let mut by_service: Vec<Vec<Span>> = vec![Vec::new(); SERVICES.len()];
+    let mut by_pod: Vec<Vec<Span>> = vec![Vec::new(); SERVICES.len() * PODS];
     let mut made = 0;
     while made < spans {
-        made += trace(rng, start_ns, &mut by_service);
+        made += Trace::new(rng, &mut by_pod).make(start_ns);
     }
-    let resource_spans = by_service
-        .into_iter()
-        .zip(SERVICES)
-        .filter(|(spans, _)| !spans.is_empty())
-        .map(|(spans, service)| ResourceSpans {
-            resource: Some(Resource {
-                attributes: vec![
-                    text("service.name", service),
-                    text("service.version", "2.14.1"),
-                    text("deployment.environment.name", "production"),
-                    text("k8s.pod.name", &format!("{service}-7d9f8b6c5d-x2x9k")),
-                    text("telemetry.sdk.language", "java"),
-                ],
-                ..Default::default()
-            }),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(InstrumentationScope {
-                    name: "io.opentelemetry.http".to_owned(),
-                    version: "2.9.0".to_owned(),
-                    ..Default::default()
-                }),
-                spans,
-                ..Default::default()
-            }],
+    let resource_spans = by_pod.into_iter().enumerate().filter(|(_, spans)| !spans.is_empty()).map(|(pod, spans)| {
+        let scope = InstrumentationScope {
+            name: "io.opentelemetry.tomcat-10.0".to_owned(),
+            version: "2.29.0-alpha".to_owned(),
             ..Default::default()
-        })
-        .collect();
-    ExportTraceServiceRequest { resource_spans }
-}
-
-/// Adds one trace's spans and says how many they are.
-fn trace(rng: &mut ChaCha8Rng, start_ns: u64, by_service: &mut [Vec<Span>]) -> usize {
-    let trace_id: [u8; 16] = rng.random();
-    let user = rng.random_range(0..5_000u32);
-    let depth = rng.random_range(2..9usize);
-    let mut parent = Vec::new();
-    let mut begin = start_ns + rng.random_range(0..60_000_000_000u64);
-    for level in 0..depth {
-        let service = if level == 0 { 0 } else { rng.random_range(1..SERVICES.len()) };
-        let span_id = rng.next_u64().to_be_bytes().to_vec();
-        let route = rng.random_range(0..20u32);
-        let mut attributes = vec![
-            text("http.request.method", if route % 3 == 0 { "POST" } else { "GET" }),
-            text("http.route", &format!("/v1/{}/{{id}}/{route}", SERVICES[service])),
-            text("url.path", &format!("/v1/{}/{}/{route}", SERVICES[service], rng.random::<u32>())),
-            int("http.response.status_code", if rng.random_ratio(1, 50) { 500 } else { 200 }),
-            text("server.address", &format!("{}.internal", SERVICES[service])),
-            int("server.port", 8443),
-            text("network.protocol.version", "1.1"),
-        ];
-        if level == 0 {
-            attributes.extend([
-                text("user.id", &format!("u-{user}")),
-                key_value("user.roles", list(if user % 50 == 0 { "admin" } else { "customer" })),
-                text("client.address", &format!("10.{}.{}.7", user % 200, user / 200)),
-                text("session.id", &format!("s-{user}-{}", rng.random_range(0..9u32))),
-            ]);
+        };
+        ResourceSpans {
+            resource: Some(resource(pod)),
+            scope_spans: vec![ScopeSpans { scope: Some(scope), spans, ..Default::default() }],
+            schema_url: "https://opentelemetry.io/schemas/1.42.0".to_owned(),
         }
-        if rng.random_ratio(1, 10) {
-            attributes.push(text("security.data_classification", "PII"));
-        }
-        by_service[service].push(Span {
-            trace_id: trace_id.to_vec(),
-            span_id: span_id.clone(),
-            parent_span_id: parent,
-            flags: 1,
-            name: format!("{} /v1/{}/{{id}}/{route}", "GET", SERVICES[service]),
-            kind: if level % 2 == 0 { 2 } else { 3 },
-            start_time_unix_nano: begin,
-            end_time_unix_nano: begin + rng.random_range(500_000..90_000_000u64),
-            attributes,
-            status: Some(Status::default()),
-            ..Default::default()
-        });
-        parent = span_id;
-        begin += rng.random_range(100_000..2_000_000u64);
-    }
-    depth
+    });
+    ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
 }
 
-fn key_value(key: &str, value: Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
-}
-
-fn text(key: &str, value: &str) -> KeyValue {
-    key_value(key, Value::StringValue(value.to_owned()))
-}
-
-fn int(key: &str, value: i64) -> KeyValue {
-    key_value(key, Value::IntValue(value))
-}
-
-fn list(value: &str) -> Value {
-    let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
-    Value::ArrayValue(ArrayValue { values: vec![value] })
+/// What says of a span which pod it comes from.
+fn resource(pod: usize) -> Resource {
+    let (service, replica) = (SERVICES[pod / PODS], pod % PODS);
+    let name = format!("{service}-7d9f8b6c5d-x2x9{replica}");
+    let attributes = vec![
+        text("service.name", service),
+        text("service.version", "2.14.1"),
+        text("service.instance.id", &format!("0b0e6a1c-5a1e-4f0e-9d0a-{pod:012}")),
+        text("deployment.environment.name", "production"),
+        text("host.name", &name),
+        text("k8s.pod.name", &name),
+        text("k8s.namespace.name", "shop"),
+        text("k8s.deployment.name", service),
+        text("k8s.node.name", &format!("ip-10-0-{}-17.eu-central-1.compute.internal", pod % 8)),
+        text("cloud.provider", "aws"),
+        text("cloud.region", "eu-central-1"),
+        text("os.type", "linux"),
+        text("process.runtime.version", "21.0.9+10-LTS"),
+        int("process.pid", 1),
+        text("telemetry.sdk.language", "java"),
+        text("telemetry.sdk.name", "opentelemetry"),
+        text("telemetry.sdk.version", "1.63.0"),
+    ];
+    Resource { attributes, ..Default::default() }
 }
