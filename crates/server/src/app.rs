@@ -19,6 +19,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
+    /// Lets one data task run at a time.
+    pub(crate) data_tasks: tokio::sync::Semaphore,
 }
 
 impl App {

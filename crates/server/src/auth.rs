@@ -14,6 +14,23 @@ pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     /// The key it came with; `None` on a server without keys.
     pub(crate) key_id: Option<String>,
+    /// Whether it may change and remove what is stored.
+    pub(crate) admin: bool,
+}
+
+impl Caller {
+    /// Who it is, for logs and the manifest.
+    pub(crate) fn name(&self) -> String {
+        self.key_id.as_ref().map_or_else(|| "local operator".to_owned(), |id| format!("key {id}"))
+    }
+
+    /// Lets only those pass who may change and remove what is stored.
+    pub(crate) fn must_be_admin(self) -> Result<Self, AuthError> {
+        match &self.key_id {
+            Some(key_id) if !self.admin => Err(AuthError::NotAdmin { key_id: key_id.clone() }),
+            _ => Ok(self),
+        }
+    }
 }
 
 /// Why a caller is refused. Its text may be sent to the caller.
@@ -30,6 +47,12 @@ pub(crate) enum AuthError {
     Forbidden {
         /// The tenant that was asked for.
         tenant: TenantId,
+    },
+    /// The key may read and send, but not change what is stored.
+    #[error("key \"{key_id}\" may not change what is stored: its configuration needs `admin = true`")]
+    NotAdmin {
+        /// The key.
+        key_id: String,
     },
     /// What was asked for is no tenant's name.
     #[error(transparent)]
@@ -56,6 +79,7 @@ pub(crate) struct Keys {
 struct Key {
     id: String,
     tenants: Vec<TenantId>,
+    admin: bool,
 }
 
 impl Keys {
@@ -63,7 +87,7 @@ impl Keys {
     pub(crate) fn new(configured: &[KeyConfig]) -> Self {
         let key = |key: &KeyConfig| {
             let hash = hex::decode(&key.sha256).ok()?.try_into().ok()?;
-            Some((hash, Key { id: key.id.clone(), tenants: key.tenants.clone() }))
+            Some((hash, Key { id: key.id.clone(), tenants: key.tenants.clone(), admin: key.admin }))
         };
         Self { by_hash: configured.iter().filter_map(key).collect() }
     }
@@ -74,9 +98,31 @@ impl Keys {
     /// Secrets are looked up by SHA-256, so that a comparison's time tells nothing about them.
     pub(crate) fn authenticate<'h>(&self, header: impl Fn(&str) -> Option<&'h str>) -> Result<Caller, AuthError> {
         let asked = header("x-tracehound-tenant").map(str::parse::<TenantId>).transpose()?;
-        if self.by_hash.is_empty() {
+        let Some(key) = self.key(header)? else {
             let tenant = asked.unwrap_or_else(TenantId::default_tenant);
-            return Ok(Caller { tenant, key_id: None });
+            return Ok(Caller { tenant, key_id: None, admin: true });
+        };
+        let tenant = match (asked, key.tenants.as_slice()) {
+            (Some(tenant), tenants) if tenants.contains(&tenant) => tenant,
+            (Some(tenant), _) => return Err(AuthError::Forbidden { tenant }),
+            (None, [only]) => only.clone(),
+            (None, tenants) => return Err(AuthError::ChooseTenant { tenants: tenants.to_vec() }),
+        };
+        Ok(Caller { tenant, key_id: Some(key.id.clone()), admin: key.admin })
+    }
+
+    /// The tenants that a request's key is for, whether or not it says which; `None` for all, on a server without keys.
+    pub(crate) fn tenants<'h>(
+        &self,
+        header: impl Fn(&str) -> Option<&'h str>,
+    ) -> Result<Option<&[TenantId]>, AuthError> {
+        Ok(self.key(header)?.map(|key| key.tenants.as_slice()))
+    }
+
+    /// A request's key; `None` on a server without keys.
+    fn key<'h>(&self, header: impl Fn(&str) -> Option<&'h str>) -> Result<Option<&Key>, AuthError> {
+        if self.by_hash.is_empty() {
+            return Ok(None);
         }
         let bearer = header("authorization").and_then(|value| {
             let (scheme, secret) = value.split_once(' ')?;
@@ -84,14 +130,7 @@ impl Keys {
         });
         let secret = bearer.or_else(|| header("x-api-key")).ok_or(AuthError::Missing)?;
         let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        let key = self.by_hash.get(&hash).ok_or(AuthError::Unknown)?;
-        let tenant = match (asked, key.tenants.as_slice()) {
-            (Some(tenant), tenants) if tenants.contains(&tenant) => tenant,
-            (Some(tenant), _) => return Err(AuthError::Forbidden { tenant }),
-            (None, [only]) => only.clone(),
-            (None, tenants) => return Err(AuthError::ChooseTenant { tenants: tenants.to_vec() }),
-        };
-        Ok(Caller { tenant, key_id: Some(key.id.clone()) })
+        self.by_hash.get(&hash).map(Some).ok_or(AuthError::Unknown)
     }
 }
 
@@ -104,6 +143,7 @@ mod tests {
             id: id.to_owned(),
             sha256: hex::encode(Sha256::digest(secret)),
             tenants: tenants.iter().map(|t| t.parse().expect("a tenant")).collect(),
+            admin: false,
         };
         Keys::new(&[key("one", "s1", &["acme"]), key("two", "s2", &["acme", "globex"])])
     }

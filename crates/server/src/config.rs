@@ -33,6 +33,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Where it keeps files and manifests.
     pub store: StoreConfig,
+    /// Where backups go.
+    pub backup: BackupConfig,
     /// Who may use it. Without keys everybody who reaches it may.
     pub keys: Vec<KeyConfig>,
 }
@@ -124,6 +126,14 @@ pub struct StorageConfig {
     pub flush_age_quiet: Duration,
 }
 
+/// Where backups go.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BackupConfig {
+    /// A folder. With keys it is the only place that a backup may be sent to over the API.
+    pub to: Option<String>,
+}
+
 /// A key and what it is for. The server holds its hash only.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,6 +144,9 @@ pub struct KeyConfig {
     pub sha256: String,
     /// The tenants it may use; the first is taken when a request does not say and there is only one.
     pub tenants: Vec<TenantId>,
+    /// Whether it may change and remove what its tenants have stored: compact, erase, back up. Default false.
+    #[serde(default)]
+    pub admin: bool,
 }
 
 impl Default for ListenConfig {

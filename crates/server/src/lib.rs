@@ -13,6 +13,7 @@ mod api;
 mod app;
 mod auth;
 mod config;
+mod data_task;
 mod error;
 mod in_flight;
 mod ingest;
@@ -23,8 +24,11 @@ mod telemetry;
 
 pub use app::{decoder, system_clock};
 pub use config::{
-    CompactionConfig, Config, KeepConfig, KeyConfig, LimitsConfig, ListenConfig, RetentionConfig, StorageConfig,
-    StoreConfig, TenantRetentionConfig,
+    BackupConfig, CompactionConfig, Config, KeepConfig, KeyConfig, LimitsConfig, ListenConfig, RetentionConfig,
+    StorageConfig, StoreConfig, TenantRetentionConfig,
+};
+pub use data_task::{
+    DataList, DataTask, DataTaskContext, DataTaskError, ErasedSubject, backup_place, list_sql, tenants as data_tenants,
 };
 pub use error::Error;
 pub use ingest::{Accepted, IngestError, Ingester};

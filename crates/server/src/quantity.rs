@@ -37,7 +37,8 @@ pub(crate) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> R
     duration(deserializer).map(Some)
 }
 
-fn parse_size(text: &str) -> Option<usize> {
+/// The bytes that a text such as `64MiB` says; `None` if it says none.
+pub(crate) fn parse_size(text: &str) -> Option<usize> {
     let (number, factor) =
         UNITS.into_iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor))).unwrap_or((text, 1));
     number.trim().parse::<usize>().ok()?.checked_mul(factor)

@@ -86,6 +86,7 @@ impl Server {
             queries,
             config,
             clock,
+            data_tasks: tokio::sync::Semaphore::new(1),
         });
 
         let (stop, stopping) = watch::channel(false);

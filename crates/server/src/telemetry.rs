@@ -7,6 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tracehound_schema::Signal;
 use tracehound_storage::Status;
 
+const GAUGE: &str = "gauge";
+const COUNTER: &str = "counter";
+
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -61,26 +64,38 @@ impl Counters {
         let files: u64 = status.tenants.values().map(|tenant| tenant.files).sum();
         let file_bytes: u64 = status.tenants.values().map(|tenant| tenant.file_bytes).sum();
         let unflushed: u64 = status.tenants.values().map(|tenant| tenant.unflushed_rows).sum();
-        let gauges = [
-            ("tracehound_in_flight_bytes", "Bytes of OTLP bodies in work.", in_flight_bytes as u64),
-            ("tracehound_wal_bytes", "Bytes of the write-ahead log.", status.wal_bytes),
-            ("tracehound_memtable_bytes", "Bytes of rows that are in no file yet.", status.memtable_bytes as u64),
-            ("tracehound_unflushed_rows", "Rows that are in no file yet.", unflushed),
-            ("tracehound_files", "Live Parquet files.", files),
-            ("tracehound_file_bytes", "Bytes of live Parquet files.", file_bytes),
-            ("tracehound_tenants", "Tenants with data.", status.tenants.len() as u64),
+        let work = &status.maintenance;
+        let figures = [
+            ("in_flight_bytes", GAUGE, "Bytes of OTLP bodies in work.", in_flight_bytes as u64),
+            ("wal_bytes", GAUGE, "Bytes of the write-ahead log.", status.wal_bytes),
+            ("memtable_bytes", GAUGE, "Bytes of rows that are in no file yet.", status.memtable_bytes as u64),
+            ("unflushed_rows", GAUGE, "Rows that are in no file yet.", unflushed),
+            ("files", GAUGE, "Live Parquet files.", files),
+            ("file_bytes", GAUGE, "Bytes of live Parquet files.", file_bytes),
+            ("tenants", GAUGE, "Tenants with data.", status.tenants.len() as u64),
             (
-                "tracehound_writes_refused",
+                "writes_refused",
+                GAUGE,
                 "1 when a sync failed and writes are refused until a restart.",
                 u64::from(status.poisoned.is_some()),
             ),
+            ("flush_failures_total", COUNTER, "Flushes that failed; each is tried again.", status.flush_failures),
+            ("compaction_backlog_files", GAUGE, "Files that wait to be merged.", work.backlog_files),
+            ("compaction_backlog_bytes", GAUGE, "Bytes of files that wait to be merged.", work.backlog_bytes),
+            ("compaction_failing", GAUGE, "Merges that failed and will be tried again.", work.failing.len() as u64),
+            ("compaction_merges_total", COUNTER, "Merges, one manifest entry each.", work.units),
+            ("compaction_rows_total", COUNTER, "Rows that were merged.", work.rows),
+            ("compaction_read_bytes_total", COUNTER, "Bytes that merges read.", work.bytes_read),
+            ("compaction_written_bytes_total", COUNTER, "Bytes that merges wrote.", work.bytes_written),
+            ("retired_files_total", COUNTER, "Files that retention took out.", work.files_retired),
+            ("swept_objects_total", COUNTER, "Objects removed after their grace.", work.objects_swept),
+            ("quarantined_files", GAUGE, "Damaged files that queries leave out and name.", work.quarantined),
         ];
-        for (name, help, value) in gauges {
-            text.family(name, "gauge", help);
-            text.sample(name, "", value);
+        for (name, kind, help, value) in figures {
+            let name = format!("tracehound_{name}");
+            text.family(&name, kind, help);
+            text.sample(&name, "", value);
         }
-        text.family("tracehound_flush_failures_total", "counter", "Flushes that failed; each is tried again.");
-        text.sample("tracehound_flush_failures_total", "", status.flush_failures);
         if let Some(cache) = &status.store.cache {
             text.family("tracehound_cache_bytes", "gauge", "Bytes that the read cache of the store takes.");
             text.sample("tracehound_cache_bytes", "", cache.bytes);

@@ -1,10 +1,14 @@
 //! The arguments of every command.
 
+mod data;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::output::Format;
+
+pub(crate) use data::*;
 
 /// Hunts attackers in OpenTelemetry data.
 #[derive(Debug, Parser)]
@@ -36,6 +40,8 @@ pub(crate) enum Command {
     Trace(TraceArgs),
     /// Tables, columns and what they mean
     Schema(SchemaArgs),
+    /// What is stored: list, merge, check, erase, back up, restore
+    Data(DataArgs),
     /// Check this machine, the data directory and the server
     Doctor(DoctorArgs),
 }
@@ -116,7 +122,7 @@ pub(crate) struct SqlArgs {
     #[command(flatten)]
     pub(crate) asking: AskingArgs,
     /// See the data as of this manifest entry, or as it was at this time
-    #[arg(long, value_name = "ENTRY|TIME")]
+    #[arg(long, value_name = "ENTRY|TIME", allow_hyphen_values = true)]
     pub(crate) as_of: Option<String>,
     /// Show the plan instead of running it
     #[arg(long)]
@@ -200,6 +206,9 @@ pub(crate) struct HuntsRunArgs {
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
     pub(crate) asking: AskingArgs,
+    /// See the data as of this manifest entry, or as it was at this time
+    #[arg(long, value_name = "ENTRY|TIME", allow_hyphen_values = true)]
+    pub(crate) as_of: Option<String>,
     /// Exit with code 6 if there are rows
     #[arg(long)]
     pub(crate) fail_on_rows: bool,

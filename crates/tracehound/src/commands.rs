@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod asking;
+pub(crate) mod data;
 pub(crate) mod doctor;
 pub(crate) mod hunts;
 pub(crate) mod ingest;

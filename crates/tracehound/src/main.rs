@@ -58,6 +58,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Hunts(args) => commands::hunts::run(args).await,
         Command::Trace(args) => commands::trace::run(args).await,
         Command::Schema(args) => commands::schema::run(args).await,
+        Command::Data(args) => commands::data::run(args).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
     }
 }

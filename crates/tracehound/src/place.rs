@@ -34,6 +34,14 @@ impl Place {
         Self::choose_with(args, &|name| env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
+    /// The tenant it is about, as far as can be told here.
+    pub(crate) fn tenant(&self) -> TenantId {
+        match self {
+            Self::Directory { tenant, .. } => tenant.clone(),
+            Self::Server(server) => server.tenant.clone().unwrap_or_else(TenantId::default_tenant),
+        }
+    }
+
     fn choose_with(args: &PlaceArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
         let tenant = args.tenant.as_deref().map(tenant_id).transpose()?;
         let url = args.url.clone().or_else(|| args.data_dir.is_none().then(|| variable("TRACEHOUND_URL")).flatten());

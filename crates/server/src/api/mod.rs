@@ -1,8 +1,9 @@
-//! The HTTP API: queries, hunts, traces, the schema, and the server's state.
+//! The HTTP API: queries, hunts, traces, the schema, the stored data, and the server's state.
 //!
 //! One file a resource. Every error is `application/problem+json` (RFC 9457).
 
 mod body;
+mod data;
 mod format;
 mod health;
 mod hunts;
@@ -35,6 +36,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/hunts", get(hunts::list))
         .route("/api/v1/hunts/{name}", get(hunts::get))
         .route("/api/v1/hunts/{name}/run", post(hunts::run))
+        .route("/api/v1/data/{name}", get(data::look).post(data::act))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

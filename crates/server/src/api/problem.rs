@@ -34,6 +34,11 @@ impl Problem {
         Self::new(400, "bad-request", detail)
     }
 
+    /// The same, where a retry may help.
+    pub(crate) fn retryable(self) -> Self {
+        Self { retryable: true, ..self }
+    }
+
     /// The same with the id of the query it is about.
     pub(crate) fn of_query(self, query_id: &str) -> Self {
         Self { query_id: Some(query_id.to_owned()), ..self }
@@ -86,7 +91,7 @@ impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         let (status, code) = match &error {
             AuthError::Missing | AuthError::Unknown => (401, "unauthenticated"),
-            AuthError::Forbidden { .. } => (403, "forbidden"),
+            AuthError::Forbidden { .. } | AuthError::NotAdmin { .. } => (403, "forbidden"),
             AuthError::BadTenant(_) | AuthError::ChooseTenant { .. } => (400, "bad-tenant"),
         };
         Self::new(status, code, error.to_string())

@@ -140,7 +140,7 @@ impl CompactionConfig {
 }
 
 impl RetentionConfig {
-    fn options(&self) -> RetentionOptions {
+    pub(crate) fn options(&self) -> RetentionOptions {
         let Self { spans, logs, metrics, ingest_rejects, tenants } = self;
         RetentionOptions {
             default: policy([spans, logs, metrics, ingest_rejects]),

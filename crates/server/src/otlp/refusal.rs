@@ -170,7 +170,9 @@ impl From<AuthError> for Refusal {
                 header: Some((WWW_AUTHENTICATE, "Bearer")),
                 ..Self::new(Code::Unauthenticated, StatusCode::UNAUTHORIZED, message)
             },
-            AuthError::Forbidden { .. } => Self::new(Code::PermissionDenied, StatusCode::FORBIDDEN, message),
+            AuthError::Forbidden { .. } | AuthError::NotAdmin { .. } => {
+                Self::new(Code::PermissionDenied, StatusCode::FORBIDDEN, message)
+            }
             AuthError::BadTenant(_) | AuthError::ChooseTenant { .. } => Self {
                 field: Some("x-tracehound-tenant"),
                 ..Self::new(Code::InvalidArgument, StatusCode::BAD_REQUEST, message)

@@ -1,6 +1,7 @@
 //! The HTTP API, over a real server and real connections.
 
 mod cancellation;
+mod data;
 mod errors;
 mod formats;
 mod hostile;

@@ -11,6 +11,7 @@ fn with_keys() -> Api {
         id: id.to_owned(),
         sha256: hex::encode(Sha256::digest(secret)),
         tenants: tenants.iter().map(|tenant| tenant.parse().expect("a tenant")).collect(),
+        admin: false,
     };
     let keys =
         vec![key("one", "s1", &["acme"]), key("two", "s2", &["acme", "globex"]), key("three", "s3", &["globex"])];

@@ -38,6 +38,11 @@ pub(crate) fn now_ns() -> i64 {
 impl Local {
     /// Opens a directory that has to be a data directory.
     pub(crate) async fn open_existing(path: &Path, tenant: TenantId) -> Result<Self, Failure> {
+        Self::open_existing_for(path, tenant, true).await
+    }
+
+    /// The same; says which tenants there are if this one is not among them, where that matters.
+    pub(crate) async fn open_existing_for(path: &Path, tenant: TenantId, matters: bool) -> Result<Self, Failure> {
         if !is_data_dir(path) {
             let what = if path.exists() { "holds no Tracehound data" } else { "does not exist" };
             return Err(Failure::new(Exit::Usage, "no-data", format!("data directory \"{}\" {what}", path.display()))
@@ -45,7 +50,7 @@ impl Local {
         }
         let local = Self::open(path, tenant).await?;
         let known: Vec<_> = local.engine.tenants().iter().map(ToString::to_string).collect();
-        if !known.is_empty() && !known.contains(&local.tenant.to_string()) {
+        if matters && !known.is_empty() && !known.contains(&local.tenant.to_string()) {
             let (tenant, known) = (&local.tenant, known.join(", "));
             terminal::say(format!("warning: tenant {tenant} has no data here; --tenant may be one of {known}"));
         }
@@ -59,6 +64,8 @@ impl Local {
         // Opened with another store than the one it belongs to, a directory is refused.
         options.store.url = store_of(path).map_err(|error| Failure::storage(&error))?;
         options.store.environment = place::store_environment();
+        // A command does what it is asked to; merging and sweeping are a server's, or a command's own.
+        options.maintenance.background = false;
         let engine = Engine::open(options, decoder()).await.map_err(|error| Failure::storage(&error))?;
         // A person waits for as long as it takes, and may interrupt.
         let hour = Duration::from_secs(3600);
@@ -70,6 +77,10 @@ impl Local {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.tenant
     }
 
     pub(crate) fn queries(&self) -> &Queries {

@@ -1,3 +1,5 @@
+mod data;
+
 use std::time::Duration;
 
 use prost::Message;

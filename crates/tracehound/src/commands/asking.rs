@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use tracehound_query::{QueryRequest, TimeRange};
+use tracehound_query::{AsOf, QueryRequest, TimeRange};
 
 use crate::backend::Backend;
 use crate::cli::AskingArgs;
@@ -31,6 +31,11 @@ pub(super) fn time_range(args: &AskingArgs, now_ns: i64) -> Result<Option<TimeRa
         },
         (None, Some(_)) => Err(Failure::usage("--to needs --from").hint("such as --from -24h")),
     }
+}
+
+/// The state of the data that `--as-of` names; none without it.
+pub(super) fn as_of(text: Option<&str>, now_ns: i64) -> Result<Option<AsOf>, Failure> {
+    text.map(|text| AsOf::parse(text, now_ns)).transpose().map_err(|error| Failure::query(&error, ""))
 }
 
 /// A query with the limits that the arguments and the format ask for.

@@ -74,6 +74,7 @@ async fn run_one(args: HuntsRunArgs) -> anyhow::Result<ExitCode> {
     let range = asking::time_range(&args.asking, now_ns)?;
     let window = TimeRange { from_ns: now_ns.saturating_sub(hunt.window_ns), to_ns: now_ns };
     request.time_range = Some(range.unwrap_or(window));
+    request.as_of = asking::as_of(args.as_of.as_deref(), now_ns)?;
     let backend = Backend::open(place).await?;
     asking::answer(backend, request, false, &args.asking, args.fail_on_rows).await
 }

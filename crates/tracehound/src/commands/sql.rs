@@ -1,7 +1,7 @@
 use std::io::{self, Read};
 use std::process::ExitCode;
 
-use tracehound_query::{AsOf, ParamValue};
+use tracehound_query::ParamValue;
 
 use super::asking;
 use crate::backend::{Backend, now_ns};
@@ -19,8 +19,7 @@ pub(crate) async fn run(args: SqlArgs) -> anyhow::Result<ExitCode> {
     let params = asking::params(&args.asking)?;
     request.params = params.into_iter().map(|(name, value)| (name, ParamValue::text(value))).collect();
     request.time_range = asking::time_range(&args.asking, now_ns())?;
-    let as_of = args.as_of.as_deref().map(|text| AsOf::parse(text, now_ns())).transpose();
-    request.as_of = as_of.map_err(|error| Failure::query(&error, ""))?;
+    request.as_of = asking::as_of(args.as_of.as_deref(), now_ns())?;
     let backend = Backend::open(place).await?;
     asking::answer(backend, request, args.explain, &args.asking, args.fail_on_rows).await
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod crash;
+mod data;
 mod ingest;
 mod served;
 mod sql;

@@ -162,6 +162,7 @@ fn with_keys(config: &mut Config) {
         id: id.to_owned(),
         sha256: hex::encode(Sha256::digest(secret)),
         tenants: vec!["acme".parse().expect("a tenant")],
+        admin: false,
     };
     config.keys = vec![key("one", "secret")];
 }
