@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     println!("resident at the start: {}", resident()?);
     runtime.block_on(async {
         many_files(files).await?;
-        many_tenants(tenants).await
+        many_tenants(usize::try_from(tenants)?).await
     })
 }
 

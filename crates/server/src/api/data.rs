@@ -90,22 +90,46 @@ pub(crate) async fn act(
         let detail = "on a server with keys backups go where its configuration says ([backup] to): leave \"to\" out";
         return Err(Problem::new(403, "forbidden", detail));
     }
-    let Ok(_permit) = app.data_tasks.try_acquire() else {
-        return Err(Problem::new(503, "busy", "another data task is running: try again when it has ended").retryable());
-    };
-    let retention = app.config.retention.options();
-    let context = DataTaskContext {
-        by: caller.name(),
-        retention: retention.policy(&caller.tenant),
-        backup_to,
-        progress: &|_, _| {},
-    };
-    tracing::info!(tenant = %caller.tenant, task = %name, by = %context.by, "data task");
-    let report: Value = task.run(&app.engine, &caller.tenant, &context).await.map_err(|error| match error {
-        DataTaskError::Invalid(detail) => Problem::new(422, "parameter-invalid", detail),
-        DataTaskError::Storage(error) => storage_problem(error),
-    })?;
+    let report: Value = on_a_thread(async move || {
+        let Ok(_permit) = app.data_tasks.try_acquire() else {
+            let detail = "another data task is running: try again when it has ended";
+            return Err(Problem::new(503, "busy", detail).retryable());
+        };
+        let retention = app.config.retention.options();
+        let context = DataTaskContext {
+            by: caller.name(),
+            retention: retention.policy(&caller.tenant),
+            backup_to: app.config.backup.to.as_deref(),
+            progress: &|_, _| {},
+        };
+        tracing::info!(tenant = %caller.tenant, task = %name, by = %context.by, "data task");
+        task.run(&app.engine, &caller.tenant, &context).await.map_err(|error| match error {
+            DataTaskError::Invalid(detail) => Problem::new(422, "parameter-invalid", detail),
+            DataTaskError::Storage(error) => storage_problem(error),
+        })
+    })
+    .await?;
     Ok(document(&report))
+}
+
+/// Does work that stays on one thread, and stops it between two steps when the caller goes away.
+async fn on_a_thread<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Problem>>,
+{
+    let runtime = tokio::runtime::Handle::current();
+    // Dropped with the caller's request.
+    let (_here, gone) = tokio::sync::oneshot::channel::<()>();
+    let done = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                outcome = work() => outcome,
+                _ = gone => Err(Problem::new(499, "client-closed-request", "the caller went away")),
+            }
+        })
+    });
+    done.await.map_err(|error| Problem::new(500, "internal", error.to_string()))?
 }
 
 /// Refuses what a page of somebody else's could send from the browser of a person who reaches this server:
