@@ -349,10 +349,6 @@ fn context(plain: RecordBatch, files: Files) -> SessionContext {
     context
 }
 
-async fn rows(context: &SessionContext, sql: &str) -> Vec<String> {
-    answer(context, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
-}
-
 async fn answer(context: &SessionContext, sql: &str) -> datafusion::common::Result<Vec<String>> {
     let batches = context.sql(sql).await?.collect().await?;
     let rows = batches.iter().flat_map(|batch| render::text_rows(batch).unwrap());

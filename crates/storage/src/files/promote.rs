@@ -122,6 +122,7 @@ impl Scope {
         let mut offsets = vec![0_i32];
         let mut order = BinaryBuilder::new();
         let mut places = Vec::new();
+        #[expect(clippy::needless_range_loop, reason = "a row of several columns")]
         for row in 0..rows {
             self.place(&entries, row);
             let (mut next, mut in_order, mut overflowed) = (0, true, false);

@@ -56,8 +56,10 @@ pub(crate) fn write(
     Ok(files)
 }
 
-/// The rows by hour, those of late hours under `None`.
-fn split(dataset: Dataset, batches: &[RecordBatch]) -> Result<Vec<(Option<Hour>, Vec<Place>)>, Error> {
+/// Rows by hour, those of late hours under `None`.
+type ByHour = Vec<(Option<Hour>, Vec<Place>)>;
+
+fn split(dataset: Dataset, batches: &[RecordBatch]) -> Result<ByHour, Error> {
     let mut hours: BTreeMap<Hour, Vec<Place>> = BTreeMap::new();
     for (batch, rows) in batches.iter().enumerate() {
         let times = rows.column_by_name(dataset.time_column());

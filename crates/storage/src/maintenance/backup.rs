@@ -23,6 +23,7 @@ const RECORDS: &str = "backups";
 
 /// Where a backup is.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum BackupPlace {
     /// A folder of the local disk; made if absent.
     Folder(PathBuf),

@@ -62,6 +62,7 @@ pub(crate) struct Intent {
 
 /// What became of an attempt to commit.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Attempt {
     /// The intent is this entry, where `head` is now.
     Committed(Entry),

@@ -106,7 +106,7 @@ impl<'a> Outputs<'a> {
         for (row, time_ns) in (0..).zip(times.values().iter()) {
             dealt.entry(buckets.of(*time_ns)).or_default().push(row);
         }
-        let greatest = dealt.keys().filter(|bucket| **bucket != Bucket::Late).next_back().copied();
+        let greatest = dealt.keys().rfind(|bucket| **bucket != Bucket::Late).copied();
         for (bucket, places) in dealt {
             if places.len() == rows.num_rows() {
                 self.append(bucket, rows, buckets)?;

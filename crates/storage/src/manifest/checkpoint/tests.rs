@@ -64,7 +64,7 @@ fn file(id: u64, dataset: Dataset, place: Place) -> File {
         mapping: 1,
         origin: Origin::Live,
         sidecar: None,
-        commits: (id % 3 == 0).then_some((1, 2)),
+        commits: id.is_multiple_of(3).then_some((1, 2)),
     }
 }
 
@@ -209,6 +209,7 @@ impl History {
         }
     }
 
+    #[expect(clippy::type_complexity, reason = "as proptest makes it")]
     async fn checkpoint_beside(&mut self, commits: Vec<(Vec<(bool, Place)>, Vec<prop::sample::Index>)>) {
         let (state, hash) = (self.head.state.clone(), self.head.hash.clone());
         for (add, remove) in commits {

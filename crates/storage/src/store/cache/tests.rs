@@ -95,7 +95,7 @@ async fn only_what_never_changes_is_cached() {
     let cached = world.open();
     for _ in 0..3 {
         cached.get_range(&path("manifest/1.json"), 0..10).await.unwrap();
-        cached.get_ranges(&path("manifest/1.json"), &[0..10]).await.unwrap();
+        cached.get_ranges(&path("manifest/1.json"), std::slice::from_ref(&(0..10))).await.unwrap();
     }
     assert_eq!(world.gets(), 6);
     assert_eq!(world.files(&cached).await.len(), 0);
@@ -191,7 +191,7 @@ async fn failures_are_passed_on_and_not_kept() {
         tokio::task::yield_now().await;
     }
     assert_eq!(cached.get_range(&path("a.parquet"), 0..10).await.unwrap(), content(10));
-    let beyond = cached.get_ranges(&path("a.parquet"), &[5..20]).await.unwrap_err();
+    let beyond = cached.get_ranges(&path("a.parquet"), std::slice::from_ref(&(5..20))).await.unwrap_err();
     assert!(beyond.to_string().contains("object of 10"), "{beyond}");
     assert!(cached.get_range(&path("a.parquet"), 10..20).await.is_err());
 }
