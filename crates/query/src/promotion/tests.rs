@@ -1,7 +1,5 @@
 //! Promoted files, written here by the words of docs/format.md, answer like the maps they were made of.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::fs::File;
 use std::path::Path;
 
@@ -330,7 +328,8 @@ impl TableProvider for Files {
         if self.memory.is_empty() {
             return Ok(files);
         }
-        let memory = MemorySourceConfig::try_new(&[self.memory.clone()], table_schema(), projection.cloned())?;
+        let memory =
+            MemorySourceConfig::try_new(std::slice::from_ref(&self.memory), table_schema(), projection.cloned())?;
         UnionExec::try_new(vec![files, DataSourceExec::from_data_source(memory)])
     }
 }

@@ -107,7 +107,7 @@ fn no_web_page_changes_what_is_stored() {
         erase(&[("content-type", "application/json"), ("host", host)]).problem(403, "forbidden");
     }
     assert_eq!(count(&api), 6);
-    for host in ["localhost:4320", "127.0.0.1:4320", "[::1]:4320", "::1"] {
+    for host in ["localhost:4320", "127.0.0.1:4320", "[::1]:4320"] {
         assert_eq!(erase(&[("content-type", "application/json; charset=utf-8"), ("host", host)]).status, 200, "{host}");
     }
 }

@@ -151,7 +151,8 @@ fn a_backup_is_restored_to_the_same_rows() {
     let new = place.dir.path().join("new").display().to_string();
     run(&["data", "restore", &to, "--data-dir", &new]).expect(2);
     run(&["data", "restore", &to, "--data-dir", &place.data(), "--yes"]).expect(2);
-    run(&["data", "restore", &new, "--data-dir", &new, "--yes"]).expect(1);
+    let nothing = place.dir.path().join("nothing").display().to_string();
+    run(&["data", "restore", &nothing, "--data-dir", &nothing, "--yes"]).expect(1);
     run(&["data", "restore", &to, "--data-dir", &new, "--yes"]).expect(0);
     let sql = "SELECT trace_id, attributes, _commit FROM spans ORDER BY trace_id";
     let restored = run(&["sql", "--data-dir", &new, "-c", sql]).expect(0).rows();
