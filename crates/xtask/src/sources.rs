@@ -121,7 +121,8 @@ fn shipped_lines(text: &str) -> Vec<(usize, &str)> {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
+    let test = |part: &str| matches!(part, "tests" | "tests.rs" | "sim") || part.ends_with("_tests.rs");
+    path.components().any(|part| part.as_os_str().to_str().is_some_and(test))
 }
 
 fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
