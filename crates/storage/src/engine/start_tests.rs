@@ -83,7 +83,7 @@ async fn open(dir: &Path) -> Engine {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo nextest run -p tracehound-storage --run-ignored only start_ --no-capture"]
 async fn start_with_many_files() {
     for files in [10_000, 300_000] {
         let dir = TempDir::new().unwrap();
@@ -110,7 +110,7 @@ async fn start_with_many_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
+#[ignore = "a measurement: cargo nextest run -p tracehound-storage --run-ignored only start_ --no-capture"]
 async fn start_with_a_thousand_tenants() {
     let dir = TempDir::new().unwrap();
     for index in 0..1000 {
